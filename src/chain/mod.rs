@@ -1,0 +1,29 @@
+//! Bitcoin arithmetic without input or output: headers, targets, merkle trees, coinbases, and a
+//! table of known blocks.
+//!
+//! Types come from the `bitcoin` crate. Every hash is made by the `sha2` crate, so that what is
+//! checked here shares no code with what the GPU kernels are derived from. Hashes of blocks and
+//! transactions are kept as they come out of SHA-256, and printed in reverse, as explorers do.
+
+pub mod blocks;
+pub mod coinbase;
+mod digest;
+pub mod header;
+mod hex;
+pub mod merkle;
+pub mod target;
+
+pub use blocks::{KNOWN_BLOCKS, KnownBlock};
+pub use coinbase::{
+    CoinbaseError, CoinbaseParts, decode_height, height_script, subsidy, witness_commitment,
+};
+pub use digest::sha256d;
+pub use header::{
+    HEADER_LEN, HeaderError, block_hash, header_bytes, header_from_bytes, midstate, parse_header,
+    tail, with_nonce,
+};
+pub use merkle::{branch_of_coinbase, fold_branch, root as merkle_root, witness_root};
+pub use target::{
+    TargetError, decode_bits, difficulty, leading_zero_bits, meets, parse_target,
+    target_of_difficulty,
+};

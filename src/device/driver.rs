@@ -1,0 +1,225 @@
+//! Cuts assignments into batches whose size follows a time target, and keeps a device full of them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{Device, DeviceError, DeviceInfo};
+use crate::limits::{BATCH_DEADLINE, BATCH_PATIENCE, MAX_BATCH, MAX_BATCH_TIME, MIN_BATCH};
+use crate::work::{Assignment, Batch, JobId, Nonces, Scan};
+
+/// A device with its queue.
+pub struct Driver {
+    device: Box<dyn Device>,
+    pacer: Pacer,
+    /// Not begun yet.
+    queue: VecDeque<Assignment>,
+    under_way: VecDeque<Batch>,
+}
+
+impl Driver {
+    /// Batches shall take `target` each.
+    #[must_use]
+    pub fn new(device: Box<dyn Device>, target: Duration) -> Self {
+        Self { device, pacer: Pacer::new(target), queue: VecDeque::new(), under_way: VecDeque::new() }
+    }
+
+    /// What the device is.
+    #[must_use]
+    pub fn info(&self) -> &DeviceInfo {
+        self.device.info()
+    }
+
+    /// Queues an assignment.
+    pub fn accept(&mut self, assignment: Assignment) {
+        self.queue.push_back(assignment);
+    }
+
+    /// Drops what was not begun of a job and returns it. Batches under way still end.
+    pub fn abandon(&mut self, job: JobId) -> Vec<Nonces> {
+        let (dropped, kept) =
+            self.queue.drain(..).partition::<Vec<_>, _>(|assignment| assignment.job.id == job);
+        self.queue = kept.into();
+        dropped.into_iter().map(|assignment| assignment.nonces).collect()
+    }
+
+    /// Whether there is nothing to wait for.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Fills the device with batches, then waits for the oldest. `None` when idle.
+    ///
+    /// # Errors
+    ///
+    /// What broke; the driver is of no more use then.
+    pub fn step(&mut self) -> Result<Option<(Batch, Scan)>, DeviceError> {
+        while self.under_way.len() < self.device.info().in_flight {
+            let Some(batch) = self.next_batch() else { break };
+            self.device.begin(batch.clone())?;
+            self.under_way.push_back(batch);
+        }
+        let Some(batch) = self.under_way.pop_front() else { return Ok(None) };
+        let scan = self.device.finish(self.pacer.deadline())?;
+        self.pacer.observe(batch.nonces.len(), scan.elapsed);
+        Ok(Some((batch, scan)))
+    }
+
+    fn next_batch(&mut self) -> Option<Batch> {
+        let assignment = self.queue.front_mut()?;
+        let size = self.pacer.size().min(assignment.batch_cap);
+        let (nonces, rest) = assignment.nonces.split_at(size);
+        let batch = Batch { job: assignment.job.clone(), nonces, filter: assignment.filter };
+        if rest.is_empty() {
+            self.queue.pop_front();
+        } else {
+            assignment.nonces = rest;
+        }
+        Some(batch)
+    }
+}
+
+/// Finds the batch size that takes a given time.
+#[derive(Debug, Clone)]
+pub struct Pacer {
+    target: Duration,
+    size: u64,
+    /// Time per batch of the present size; unknown before the first.
+    expected: Option<Duration>,
+}
+
+impl Pacer {
+    /// Batches shall take `target`, 250 ms at most.
+    #[must_use]
+    pub fn new(target: Duration) -> Self {
+        Self { target: target.min(MAX_BATCH_TIME), size: MIN_BATCH, expected: None }
+    }
+
+    /// Nonces for the next batch.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How long the next batch may take before its device counts as hung.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.expected.map_or(BATCH_DEADLINE, |expected| (expected * BATCH_PATIENCE).max(BATCH_DEADLINE))
+    }
+
+    /// Learns from a batch. Grows fourfold at most at a time, because small batches say little of large
+    /// ones; shrinks at once.
+    pub fn observe(&mut self, nonces: u64, elapsed: Duration) {
+        // The last piece of an assignment is small and mostly overhead: it says nothing.
+        if nonces * 2 < self.size {
+            return;
+        }
+        let ratio = self.target.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a positive estimate, clamped to the limits"
+        )]
+        let wanted = (nonces as f64 * ratio) as u64;
+        self.size = if wanted < self.size {
+            wanted
+        } else {
+            // Half of the way damps the noise of single batches.
+            (self.size + (wanted - self.size).div_ceil(2)).min(self.size * 4)
+        }
+        .clamp(MIN_BATCH, MAX_BATCH);
+        self.expected = Some(elapsed.max(self.target));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chain::KNOWN_BLOCKS;
+    use crate::device::sim::Sim;
+    use crate::work::{Coverage, Filter, Job};
+
+    const TARGET: Duration = Duration::from_millis(50);
+
+    fn assignment(id: u64, start: u64, end: u64) -> Assignment {
+        let header = KNOWN_BLOCKS[0].header().unwrap();
+        let nonces = Nonces::new(start, end).unwrap();
+        let job = Job { id: JobId(id), header, target: header.target(), nonces };
+        Assignment { job: Arc::new(job), nonces, filter: Filter::WORD, batch_cap: u64::MAX }
+    }
+
+    fn sim(rate: u64) -> Box<Sim> {
+        Box::new(Sim::planted(vec![]).rate(NonZeroU64::new(rate).unwrap()))
+    }
+
+    #[test]
+    fn batches_reach_the_time_target_at_any_speed_and_stay_there() {
+        for rate in [100_000, 5_000_000, 400_000_000, 20_000_000_000_u64] {
+            let mut driver = Driver::new(sim(rate), TARGET);
+            driver.accept(assignment(1, 0, 1 << 32));
+            driver.accept(assignment(1, 0, 1 << 32));
+            let times: Vec<Duration> = (0..40)
+                .map_while(|_| driver.step().unwrap())
+                .map(|(_, scan)| scan.elapsed)
+                .collect();
+            assert!(times.iter().all(|time| *time <= MAX_BATCH_TIME), "at {rate}/s: {times:?}");
+            let reached = times[times.len() - 3];
+            assert!(reached > TARGET / 2 && reached < TARGET * 2, "at {rate}/s: {times:?}");
+        }
+    }
+
+    #[test]
+    fn a_slowdown_shrinks_the_next_batch_at_once() {
+        let mut pacer = Pacer::new(TARGET);
+        while pacer.size() < 1 << 20 {
+            pacer.observe(pacer.size(), Duration::from_millis(1));
+        }
+        let size = pacer.size();
+        pacer.observe(size, TARGET * 10);
+        assert!(pacer.size() <= size / 9);
+        assert!(pacer.deadline() >= TARGET * 10 * BATCH_PATIENCE);
+    }
+
+    #[test]
+    fn an_assignment_is_cut_without_gap_and_its_rest_can_be_taken_back() {
+        let mut driver = Driver::new(sim(1_000_000_000), TARGET);
+        driver.accept(assignment(1, 1000, 1_000_000));
+        driver.accept(assignment(2, 5, 10));
+        let mut next = 1000;
+        for _ in 0..3 {
+            let (batch, scan) = driver.step().unwrap().unwrap();
+            assert_eq!(batch.nonces.start(), next);
+            assert_eq!((scan.nonces, &scan.coverage), (batch.nonces, &Coverage::Full));
+            next = batch.nonces.end();
+        }
+        let dropped = driver.abandon(JobId(1));
+        let mut batches = Vec::new();
+        while let Some((batch, _)) = driver.step().unwrap() {
+            batches.push(batch);
+        }
+        let (other, under_way): (Vec<_>, Vec<_>) = batches.into_iter().partition(|b| b.job.id == JobId(2));
+        assert_eq!(other[0].nonces, Nonces::new(5, 10).unwrap());
+        for batch in under_way {
+            assert_eq!(batch.nonces.start(), next);
+            next = batch.nonces.end();
+        }
+        assert_eq!(dropped, [Nonces::new(next, 1_000_000).unwrap()]);
+        assert!(driver.is_idle());
+    }
+
+    #[test]
+    fn batches_respect_the_cap_of_their_assignment() {
+        let mut driver = Driver::new(sim(1_000_000_000), TARGET);
+        driver.accept(Assignment { batch_cap: 100, ..assignment(1, 0, 1000) });
+        let mut scanned = 0;
+        while let Some((batch, _)) = driver.step().unwrap() {
+            assert!(batch.nonces.len() <= 100);
+            scanned += batch.nonces.len();
+        }
+        assert_eq!(scanned, 1000);
+    }
+}

@@ -1,0 +1,23 @@
+//! Graphics adapters, through wgpu on Vulkan, Metal and DX12.
+//!
+//! Drivers hang, panic and lie. Every call that can block has a limit, every panic is caught, and a
+//! dispatch counts only when its report proves that it ran.
+
+mod adapter;
+mod open;
+mod pipeline;
+mod ring;
+
+pub use adapter::{Adapter, adapters};
+pub use open::{Gpu, OpenError};
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs driver code and turns its panic into a message.
+fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        text.unwrap_or_else(|| "the driver panicked without a message".to_owned())
+    })
+}

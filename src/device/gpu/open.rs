@@ -1,0 +1,264 @@
+//! An open adapter as a [`Device`].
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytemuck::Zeroable;
+use wgpu::{BindGroupLayout, BindingType, BufferBindingType, ComputePipeline, PollError, PollType};
+
+use super::ring::Ring;
+use super::{Adapter, guarded, pipeline};
+use crate::device::{Device, DeviceError, DeviceInfo, within};
+use crate::kernel::abi::{Params, ROTATIONS, Report};
+use crate::kernel::{JobWords, Kernel, Plan, Test, Variant};
+use crate::limits::{DISPATCHES_IN_FLIGHT, DRIVER_DEADLINE, JOB_SLOTS};
+use crate::work::{Batch, Filter, Job, Scan};
+
+/// Why an adapter could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The driver gives no device.
+    #[error("the driver gives no device: {0}")]
+    Refused(String),
+    /// The driver's compiler fails on the kernel.
+    #[error("the driver cannot compile kernel {variant}: {why}")]
+    Compile {
+        /// The kernel's name.
+        variant: String,
+        /// What the driver says.
+        why: String,
+    },
+    /// The driver did not answer.
+    #[error("the driver did not open the device within {} s", DRIVER_DEADLINE.as_secs())]
+    Hung,
+    /// The driver panicked.
+    #[error("the driver panicked: {0}")]
+    Panicked(String),
+}
+
+/// A graphics adapter at work.
+pub struct Gpu {
+    info: DeviceInfo,
+    /// `None` once the device failed: dropping a lost queue can panic or hang, so it is forgotten.
+    inner: Option<Inner>,
+}
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    zero_test: Stage,
+    mask_test: Stage,
+    ring: Ring,
+    faults: Arc<Faults>,
+    /// The job whose words were computed last.
+    job: Option<(Arc<Job>, [u32; JOB_SLOTS], Test)>,
+    previous_end: Option<Instant>,
+}
+
+struct Stage {
+    pipeline: ComputePipeline,
+    plan: Plan,
+    variant: Variant,
+}
+
+/// What wgpu's callbacks report from wherever they run.
+#[derive(Default)]
+struct Faults {
+    lost: AtomicBool,
+    /// The first error that no scope caught, or the reason of the loss.
+    first: Mutex<Option<String>>,
+}
+
+impl Gpu {
+    /// Opens an adapter with a kernel: the variant for targets of difficulty 1 or more, its mask twin
+    /// for easier ones. The device is not tested yet; [`crate::device::selftest`] does that.
+    ///
+    /// # Errors
+    ///
+    /// When the driver refuses, hangs or panics, or cannot compile the kernel.
+    pub fn open(adapter: &Adapter, variant: Variant) -> Result<Self, OpenError> {
+        let adapter = adapter.clone();
+        within(DRIVER_DEADLINE, move || guarded(|| Self::open_now(&adapter, variant)))
+            .ok_or(OpenError::Hung)?
+            .map_err(OpenError::Panicked)?
+    }
+
+    fn open_now(adapter: &Adapter, variant: Variant) -> Result<Self, OpenError> {
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("adit"),
+            // Three small buffers: what the weakest adapter of WebGPU has is more than enough.
+            required_limits: wgpu::Limits {
+                max_non_sampler_bindings: 1024,
+                ..wgpu::Limits::downlevel_defaults()
+            },
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.handle.request_device(&descriptor))
+            .map_err(|error| OpenError::Refused(error.to_string()))?;
+        let faults = Arc::new(Faults::default());
+        faults.watch(&device);
+        let layout = bindings(&device);
+        let stage = |variant: Variant| {
+            let kernel = Kernel::new(variant);
+            pipeline::compile(&device, &layout, &kernel)
+                .map(|pipeline| Stage { pipeline, plan: kernel.plan, variant })
+                .map_err(|why| OpenError::Compile { variant: variant.to_string(), why })
+        };
+        let zero_test = stage(variant.with_test(Test::Word7))?;
+        let mask_test = stage(variant.with_test(Test::Mask))?;
+        let facts = &adapter.facts;
+        let info = DeviceInfo {
+            name: facts.name.clone(),
+            kind: facts.kind,
+            backend: facts.backend.clone(),
+            driver: facts.driver.clone(),
+            pci: facts.pci.clone(),
+            kernel: zero_test.variant.to_string(),
+            in_flight: DISPATCHES_IN_FLIGHT,
+        };
+        let ring = Ring::new(&device, &layout, DISPATCHES_IN_FLIGHT);
+        let inner =
+            Inner { device, queue, zero_test, mask_test, ring, faults, job: None, previous_end: None };
+        inner.faults.check().map_err(|error| OpenError::Refused(error.to_string()))?;
+        Ok(Self { info, inner: Some(inner) })
+    }
+
+    /// Destroys the device behind wgpu's back, as an unplugged card or a driver reset does. For tests.
+    pub fn destroy(&self) {
+        if let Some(inner) = &self.inner {
+            inner.device.destroy();
+        }
+    }
+
+    /// Runs a call on the open device. After an error that ends the device nothing more is called.
+    fn call<T>(&mut self, call: impl FnOnce(&mut Inner) -> Result<T, DeviceError>) -> Result<T, DeviceError> {
+        let Some(inner) = &mut self.inner else {
+            return Err(DeviceError::Lost("it failed before".to_owned()));
+        };
+        let result = guarded(|| call(inner)).unwrap_or_else(|panic| Err(DeviceError::Driver(panic)));
+        match result {
+            Err(error @ (DeviceError::Lost(_) | DeviceError::Driver(_) | DeviceError::Hung(_))) => {
+                std::mem::forget(self.inner.take());
+                Err(error)
+            }
+            other => other,
+        }
+    }
+}
+
+impl Device for Gpu {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn begin(&mut self, batch: Batch) -> Result<(), DeviceError> {
+        self.call(|inner| inner.begin(&batch))
+    }
+
+    fn finish(&mut self, limit: Duration) -> Result<Scan, DeviceError> {
+        self.call(|inner| inner.finish(limit))
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        let inner = self.inner.take();
+        if let Err(panic) = guarded(|| drop(inner)) {
+            tracing::warn!("{}: the driver panicked while it was closed: {panic}", self.info.name);
+        }
+    }
+}
+
+impl Inner {
+    fn begin(&mut self, batch: &Batch) -> Result<(), DeviceError> {
+        if self.ring.is_full() {
+            return Err(DeviceError::Full(self.ring.under_way.len()));
+        }
+        let stage = if batch.filter == Filter::WORD { &self.zero_test } else { &self.mask_test };
+        let test = stage.variant.test;
+        let words = match &self.job {
+            Some((job, words, of_test)) if Arc::ptr_eq(job, &batch.job) && *of_test == test => *words,
+            _ => {
+                let words = stage.plan.fill(&JobWords::of(&batch.job.header));
+                self.job = Some((Arc::clone(&batch.job), words, test));
+                words
+            }
+        };
+        let params = Params {
+            job: words,
+            rotations: ROTATIONS,
+            filter_mask: batch.filter.mask(),
+            one: 1,
+            ..Params::zeroed()
+        };
+        let workgroup = stage.variant.workgroup.threads();
+        self.ring.submit(&self.device, &self.queue, &stage.pipeline, workgroup, batch.nonces, params);
+        self.faults.check()
+    }
+
+    fn finish(&mut self, limit: Duration) -> Result<Scan, DeviceError> {
+        let Some(oldest) = self.ring.under_way.front() else { return Err(DeviceError::Idle) };
+        let submission_index = Some(oldest.submission.clone());
+        let waited = self.device.poll(PollType::Wait { submission_index, timeout: Some(limit) });
+        self.faults.check()?;
+        match waited {
+            Ok(_) => {}
+            Err(PollError::Timeout) => return Err(DeviceError::Hung(limit)),
+            Err(error) => return Err(DeviceError::Lost(error.to_string())),
+        }
+        let scan = self.ring.take(self.previous_end).map_err(DeviceError::Lost)?;
+        self.previous_end = Some(Instant::now());
+        Ok(scan)
+    }
+}
+
+impl Faults {
+    /// Installs the handlers. Without them wgpu panics on the first error.
+    fn watch(self: &Arc<Self>, device: &wgpu::Device) {
+        let faults = Arc::clone(self);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| faults.note(error.to_string())));
+        let faults = Arc::clone(self);
+        // Called with locks of wgpu held: it may set flags, and nothing else.
+        device.set_device_lost_callback(move |reason, message| {
+            faults.note(format!("{reason:?}: {message}"));
+            // Relaxed: the flag is read after the calls of the same thread that can set it.
+            faults.lost.store(true, Ordering::Relaxed);
+        });
+    }
+
+    fn note(&self, what: String) {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+    }
+
+    fn check(&self) -> Result<(), DeviceError> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match first {
+            None => Ok(()),
+            Some(why) if self.lost.load(Ordering::Relaxed) => Err(DeviceError::Lost(why)),
+            Some(why) => Err(DeviceError::Driver(why)),
+        }
+    }
+}
+
+fn bindings(device: &wgpu::Device) -> BindGroupLayout {
+    let entry = |binding, ty, size: usize| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: std::num::NonZeroU64::new(size as u64),
+        },
+        count: None,
+    };
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: None,
+        entries: &[
+            entry(0, BufferBindingType::Uniform, size_of::<Params>()),
+            entry(1, BufferBindingType::Storage { read_only: false }, size_of::<Report>()),
+        ],
+    })
+}

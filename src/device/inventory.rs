@@ -1,0 +1,245 @@
+//! All the devices of this machine, and which of them a run uses.
+
+use std::num::NonZeroUsize;
+
+use serde::Serialize;
+
+use super::cpu::Cpu;
+use super::gpu::{self, Adapter, Gpu};
+use super::{Device, Facts, Kind};
+use crate::kernel::Variant;
+
+/// One device of the machine, closed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// Number in the list, from 0: real GPUs, then software adapters, then the CPU.
+    pub index: usize,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// Whether a run without `--device` uses it; unknown when speed decides.
+    pub used: Option<bool>,
+    /// Why it is not used, or not always.
+    pub unused_because: Option<String>,
+    #[serde(skip)]
+    opener: Opener,
+}
+
+#[derive(Debug, Clone)]
+enum Opener {
+    Gpu(Box<Adapter>),
+    Cpu,
+}
+
+/// What the user wants, one `--device` each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// The CPU itself.
+    Cpu,
+    /// The number in the list.
+    Index(usize),
+    /// A PCI address, such as `0000:01:00.0` or `01:00.0`.
+    Pci(String),
+    /// Part of the name, in lower case; several devices may have it.
+    Name(String),
+}
+
+/// Why there is nothing to work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InventoryError {
+    /// No device answers to a selector.
+    #[error("no device is called {given:?}; there are:\n{known}")]
+    Unknown {
+        /// The selector as given.
+        given: String,
+        /// The devices there are, a line each.
+        known: String,
+    },
+    /// A driver failed while it listed its adapters.
+    #[error("{0}; `--device cpu` works without graphics drivers")]
+    Drivers(String),
+}
+
+/// What a run uses.
+#[derive(Debug, Clone)]
+pub enum Choice {
+    /// These.
+    Use(Vec<Entry>),
+    /// The fastest of these, to be measured: they are one processor under several names.
+    Fastest(Vec<Entry>),
+}
+
+impl std::str::FromStr for Selector {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim().to_lowercase();
+        let is_pci = text.contains(':') && text.chars().all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.');
+        Ok(match text.parse() {
+            Ok(index) => Self::Index(index),
+            Err(_) if text == "cpu" => Self::Cpu,
+            Err(_) if is_pci => Self::Pci(text),
+            Err(_) => Self::Name(text),
+        })
+    }
+}
+
+impl Selector {
+    fn matches(&self, entry: &Entry) -> bool {
+        match self {
+            Self::Cpu => entry.facts.kind == Kind::Cpu,
+            Self::Index(index) => entry.index == *index,
+            // The domain 0000 is often left out.
+            Self::Pci(pci) => entry.facts.pci.as_ref().is_some_and(|known| {
+                known.eq_ignore_ascii_case(pci) || known.to_lowercase().ends_with(&format!(":{pci}"))
+            }),
+            Self::Name(part) => !part.is_empty() && entry.facts.name.to_lowercase().contains(part),
+        }
+    }
+}
+
+/// Lists the devices. No graphics driver is loaded when `selectors` name the CPU alone.
+///
+/// # Errors
+///
+/// When a graphics driver hangs or panics.
+pub fn inventory(selectors: &[Selector]) -> Result<Vec<Entry>, InventoryError> {
+    let cpu_alone = !selectors.is_empty() && selectors.iter().all(|selector| *selector == Selector::Cpu);
+    let adapters = if cpu_alone { Vec::new() } else { gpu::adapters().map_err(InventoryError::Drivers)? };
+    Ok(entries(adapters))
+}
+
+fn entries(adapters: Vec<Adapter>) -> Vec<Entry> {
+    let gpus = adapters.into_iter().map(|adapter| (adapter.facts.clone(), Opener::Gpu(Box::new(adapter))));
+    let all: Vec<_> = gpus.chain([(Cpu::facts(), Opener::Cpu)]).collect();
+    let real_gpu = all.iter().any(|(facts, _)| !facts.kind.is_processor());
+    let software = all.iter().any(|(facts, _)| facts.kind == Kind::Software);
+    all.into_iter()
+        .enumerate()
+        .map(|(index, (facts, opener))| {
+            let (used, unused_because) = match facts.kind {
+                kind if !kind.is_processor() => (Some(true), None),
+                Kind::Cpu if real_gpu => (Some(false), Some("a GPU is there; ask for it with --device cpu")),
+                _ if real_gpu => (Some(false), Some("it is software, and a real GPU is there")),
+                Kind::Cpu if !software => (Some(true), None),
+                _ => (None, Some("no real GPU is there: the faster of software adapter and CPU is used")),
+            };
+            Entry { index, facts, used, unused_because: unused_because.map(str::to_owned), opener }
+        })
+        .collect()
+}
+
+/// The devices that a run uses: those selected, or by default all real GPUs, or without any the faster
+/// of software adapters and CPU.
+///
+/// # Errors
+///
+/// When a selector names no device.
+pub fn choose(entries: &[Entry], selectors: &[(String, Selector)]) -> Result<Choice, InventoryError> {
+    if selectors.is_empty() {
+        let real: Vec<Entry> = entries.iter().filter(|entry| entry.used == Some(true)).cloned().collect();
+        return Ok(if real.is_empty() { Choice::Fastest(entries.to_vec()) } else { Choice::Use(real) });
+    }
+    let mut chosen: Vec<Entry> = Vec::new();
+    for (given, selector) in selectors {
+        let before = chosen.len();
+        let matching = entries.iter().filter(|entry| selector.matches(entry));
+        let known = matching.clone().next().is_some();
+        for entry in matching {
+            if chosen.iter().all(|other| other.index != entry.index) {
+                chosen.push(entry.clone());
+            }
+        }
+        if before == chosen.len() && !known {
+            let known = entries.iter().map(|entry| format!("  {entry}")).collect::<Vec<_>>().join("\n");
+            return Err(InventoryError::Unknown { given: given.clone(), known });
+        }
+    }
+    Ok(Choice::Use(chosen))
+}
+
+impl Entry {
+    /// Opens the device, untested. The variant is for GPUs; the CPU has its own code.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says.
+    pub fn open(&self, variant: Variant, threads: Option<NonZeroUsize>) -> Result<Box<dyn Device>, String> {
+        match &self.opener {
+            Opener::Gpu(adapter) => match Gpu::open(adapter, variant) {
+                Ok(gpu) => Ok(Box::new(gpu)),
+                Err(error) => Err(error.to_string()),
+            },
+            Opener::Cpu => match Cpu::open(threads) {
+                Ok(cpu) => Ok(Box::new(cpu)),
+                Err(error) => Err(error.to_string()),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let facts = &self.facts;
+        write!(f, "{}  {} ({}, {}", self.index, facts.name, facts.kind, facts.backend)?;
+        if let Some(pci) = &facts.pci {
+            write!(f, ", {pci}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(index: usize, name: &str, kind: Kind, pci: Option<&str>, used: Option<bool>) -> Entry {
+        let facts = Facts { name: name.into(), kind, pci: pci.map(Into::into), ..Cpu::facts() };
+        Entry { index, facts, used, unused_because: None, opener: Opener::Cpu }
+    }
+
+    fn machine() -> Vec<Entry> {
+        vec![
+            entry(0, "NVIDIA GeForce RTX 4090", Kind::Discrete, Some("0000:01:00.0"), Some(true)),
+            entry(1, "NVIDIA GeForce RTX 4090", Kind::Discrete, Some("0000:02:00.0"), Some(true)),
+            entry(2, "AMD Radeon 780M", Kind::Integrated, Some("0000:c4:00.0"), Some(true)),
+            entry(3, "llvmpipe", Kind::Software, None, Some(false)),
+            entry(4, "Ryzen", Kind::Cpu, None, Some(false)),
+        ]
+    }
+
+    fn chosen(selectors: &[&str]) -> Result<Vec<usize>, InventoryError> {
+        let selectors: Vec<_> = selectors.iter().map(|s| ((*s).to_owned(), s.parse().unwrap())).collect();
+        match choose(&machine(), &selectors)? {
+            Choice::Use(entries) | Choice::Fastest(entries) => Ok(entries.iter().map(|e| e.index).collect()),
+        }
+    }
+
+    #[test]
+    fn a_device_is_found_by_index_name_address_and_cpu() {
+        assert_eq!(chosen(&["1"]).unwrap(), [1]);
+        assert_eq!(chosen(&["4090"]).unwrap_err().to_string().lines().count(), 6, "4090 is no index");
+        assert_eq!(chosen(&["rtx 40"]).unwrap(), [0, 1]);
+        assert_eq!(chosen(&["02:00.0", "0000:01:00.0"]).unwrap(), [1, 0]);
+        assert_eq!(chosen(&["cpu", "radeon", "cpu"]).unwrap(), [4, 2]);
+        assert_eq!(chosen(&["rtx", "0"]).unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn an_unknown_device_is_refused_with_those_there_are() {
+        let error = chosen(&["voodoo"]).unwrap_err().to_string();
+        assert!(error.contains("\"voodoo\"") && error.contains("3  llvmpipe (software"), "{error}");
+    }
+
+    #[test]
+    fn software_is_never_chosen_silently() {
+        assert_eq!(chosen(&[]).unwrap(), [0, 1, 2]);
+        let only_software: Vec<Entry> = [
+            entry(0, "llvmpipe", Kind::Software, None, None),
+            entry(1, "Ryzen", Kind::Cpu, None, None),
+        ]
+        .into();
+        assert!(matches!(choose(&only_software, &[]), Ok(Choice::Fastest(both)) if both.len() == 2));
+    }
+}

@@ -1,0 +1,137 @@
+//! Who does the work: graphics adapters, the CPU, and a scripted device for tests.
+
+pub mod cpu;
+pub mod driver;
+pub mod gpu;
+pub mod selftest;
+pub mod sim;
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::work::{Batch, Scan};
+
+/// What a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A graphics card of its own.
+    Discrete,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// A GPU lent to a virtual machine.
+    Virtual,
+    /// A graphics driver that runs on the CPU, such as lavapipe or WARP.
+    Software,
+    /// The CPU itself, through the `sha2` crate.
+    Cpu,
+}
+
+impl Kind {
+    /// Whether it computes on the processor, under whatever name.
+    #[must_use]
+    pub const fn is_processor(self) -> bool {
+        matches!(self, Self::Software | Self::Cpu)
+    }
+}
+
+/// What is known of an adapter before it is opened. An unknown fact is `None`, never a guess.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// The name that the driver gives it.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The interface that reaches it: `vulkan`, `metal`, `dx12` or `cpu`.
+    pub backend: String,
+    /// Driver name and version, as the driver tells it.
+    pub driver: Option<String>,
+    /// PCI address, such as `0000:01:00.0`.
+    pub pci: Option<String>,
+    /// PCI vendor number, or the interface's own.
+    pub vendor_id: Option<u32>,
+    /// PCI device number, or the interface's own.
+    pub device_id: Option<u32>,
+    /// Smallest and largest subgroup.
+    pub subgroup_sizes: Option<[u32; 2]>,
+    /// Other interfaces or drivers that reach the same GPU, with their drivers.
+    pub also_through: Vec<String>,
+}
+
+/// What is known of an open device. An unknown fact is `None`, never a guess.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceInfo {
+    /// The name that the driver gives it.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The interface that reaches it: `vulkan`, `metal`, `dx12` or `cpu`.
+    pub backend: String,
+    /// Driver name and version, as the driver tells it.
+    pub driver: Option<String>,
+    /// PCI address, such as `0000:01:00.0`.
+    pub pci: Option<String>,
+    /// The kernel it runs.
+    pub kernel: String,
+    /// Batches that it takes before the first must be finished.
+    #[serde(skip)]
+    pub in_flight: usize,
+}
+
+/// Something that tests nonces.
+///
+/// Batches end in the order in which they began. A device that returned an error other than
+/// [`DeviceError::Full`] is done for: drop it and give back what it held.
+pub trait Device: Send {
+    /// What the device is.
+    fn info(&self) -> &DeviceInfo;
+
+    /// Starts a batch and returns at once.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Full`] when `info().in_flight` batches are under way, else what broke.
+    fn begin(&mut self, batch: Batch) -> Result<(), DeviceError>;
+
+    /// Waits for the oldest batch, `limit` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Idle`] when none is under way, [`DeviceError::Hung`] when the limit passed, else
+    /// what broke.
+    fn finish(&mut self, limit: Duration) -> Result<Scan, DeviceError>;
+}
+
+/// What can go wrong with a device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// `begin` was called with as many batches under way as the device takes.
+    #[error("the device already has {0} batches under way")]
+    Full(usize),
+    /// `finish` was called with no batch under way.
+    #[error("the device has no batch under way")]
+    Idle,
+    /// A batch did not end in time.
+    #[error("the device did not answer within {:.1} s", .0.as_secs_f64())]
+    Hung(Duration),
+    /// The driver reports that the device is gone: unplugged, reset, or crashed.
+    #[error("the device was lost: {0}")]
+    Lost(String),
+    /// The driver refused a call, or panicked in it.
+    #[error("the driver failed: {0}")]
+    Driver(String),
+}
+
+/// Runs a call that may never return, on a thread of its own. `None` when it did not end within
+/// `limit`; the thread is then left to itself.
+fn within<T: Send + 'static>(limit: Duration, call: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more when the limit has passed.
+        let _ = sender.send(call());
+    });
+    receiver.recv_timeout(limit).ok()
+}

@@ -1,0 +1,511 @@
+//! A scripted device without clock or sleep, for tests of everything that drives devices.
+//!
+//! It is part of the library because integration tests use it, and they see only public items.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Device, DeviceError, DeviceInfo, Kind};
+use crate::limits::{DISPATCHES_IN_FLIGHT, HITS_PER_BATCH};
+use crate::work::{Batch, Coverage, Scan, verify};
+
+/// Most nonces in a batch whose hits are found by hashing: about a second. Plant hits for more.
+pub const HASHED_BATCH: u64 = 1 << 22;
+
+/// A device that tells the truth, except where its [`Script`] says otherwise.
+///
+/// Batches are numbered from 0 in the order of `begin`. After an error other than
+/// [`DeviceError::Full`] and [`DeviceError::Idle`] it answers every call with that error.
+///
+/// ```
+/// use std::time::Duration;
+/// use adit::device::{Device, DeviceError, sim::{Fault, Script, Sim}};
+///
+/// let mut sim = Sim::planted(vec![7]).script(Script::new().on(2, Fault::Lost));
+/// let fired = sim.fired();
+/// assert_eq!(sim.finish(Duration::from_secs(1)), Err(DeviceError::Idle));
+/// assert_eq!(fired.count(), 0);
+/// ```
+#[derive(Debug)]
+pub struct Sim {
+    info: DeviceInfo,
+    rate: NonZeroU64,
+    planted: Option<BTreeSet<u32>>,
+    script: Script,
+    fired: Fired,
+    /// With their numbers, oldest first.
+    under_way: VecDeque<(u64, Batch)>,
+    begun: u64,
+    dead: Option<DeviceError>,
+}
+
+impl Sim {
+    /// A device that really hashes each nonce, with the code that verifies hits. It refuses batches of
+    /// more than [`HASHED_BATCH`] nonces.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            info: DeviceInfo {
+                name: "Simulated device".to_owned(),
+                kind: Kind::Software,
+                backend: "sim".to_owned(),
+                driver: None,
+                pci: None,
+                kernel: "scripted".to_owned(),
+                in_flight: DISPATCHES_IN_FLIGHT,
+            },
+            rate: GIGA,
+            planted: None,
+            script: Script::default(),
+            fired: Fired::default(),
+            under_way: VecDeque::new(),
+            begun: 0,
+            dead: None,
+        }
+    }
+
+    /// A device whose hits are those of `nonces` that lie in the batch, whatever its header and filter:
+    /// it takes batches of any size. True only of jobs with just these hits.
+    #[must_use]
+    pub fn planted(nonces: Vec<u32>) -> Self {
+        Self { planted: Some(nonces.into_iter().collect()), ..Self::new() }
+    }
+
+    /// Sets what goes wrong; nothing by default.
+    #[must_use]
+    pub fn script(self, script: Script) -> Self {
+        Self { script, ..self }
+    }
+
+    /// Sets the rate that the time of each scan is computed from, in nonces per second; 10^9 by default.
+    #[must_use]
+    pub fn rate(self, rate: NonZeroU64) -> Self {
+        Self { rate, ..self }
+    }
+
+    /// Sets what it says of itself, and with it how many batches it takes.
+    #[must_use]
+    pub fn described(self, info: DeviceInfo) -> Self {
+        Self { info, ..self }
+    }
+
+    /// The faults that happen from now on, to keep when the device itself is given away.
+    #[must_use]
+    pub fn fired(&self) -> Fired {
+        self.fired.clone()
+    }
+
+    /// Whether an honest device reports `nonce`.
+    fn is_hit(&self, batch: &Batch, nonce: u32) -> bool {
+        match &self.planted {
+            Some(planted) => planted.contains(&nonce) && batch.nonces.contains(nonce),
+            None => verify(batch, nonce).is_ok(),
+        }
+    }
+
+    /// The true report; its hits ascend.
+    fn truth(&self, batch: &Batch) -> Scan {
+        let nonces = batch.nonces;
+        let is_hit = |&nonce: &u32| self.is_hit(batch, nonce);
+        let mut hits: Vec<u32> = match &self.planted {
+            Some(planted) => planted.iter().copied().filter(is_hit).collect(),
+            None => nonces.iter().filter(is_hit).collect(),
+        };
+        let coverage = if hits.len() > HITS_PER_BATCH {
+            Coverage::Overflow { found: hits.len() as u64 }
+        } else {
+            Coverage::Full
+        };
+        hits.truncate(HITS_PER_BATCH);
+        // Fits: 2^32 nonces times 10^9 is below 2^62.
+        let elapsed = Duration::from_nanos(nonces.len() * GIGA.get() / self.rate);
+        Scan { nonces, hits, coverage, elapsed }
+    }
+
+    /// The report with `fault` in it.
+    fn distorted(&self, batch: &Batch, mut scan: Scan, fault: Fault) -> Scan {
+        let nonces = batch.nonces;
+        match fault {
+            Fault::WrongHit(nonce) => {
+                let wrong = nonces.contains(nonce) && !self.is_hit(batch, nonce);
+                scan.hits.extend(wrong.then_some(nonce));
+            }
+            Fault::OutsideHit => {
+                // Past 2^32 comes nonce 0.
+                let next = u32::try_from(nonces.end()).unwrap_or(0);
+                scan.hits.extend(Some(next).filter(|&nonce| !nonces.contains(nonce)));
+            }
+            Fault::MissHits => {
+                scan.hits.clear();
+                scan.coverage = Coverage::Full;
+            }
+            Fault::RepeatHits => scan.hits.extend_from_within(..),
+            Fault::Overflow => {
+                scan.coverage = Coverage::Overflow { found: HITS_PER_BATCH as u64 + 1 };
+            }
+            Fault::Partial => scan.coverage = Coverage::Partial { why: "as scripted".to_owned() },
+            Fault::Slow(elapsed) => scan.elapsed = elapsed,
+            // No report comes of these.
+            Fault::Refuse | Fault::Hang | Fault::Lost | Fault::Panic => {}
+        }
+        scan
+    }
+
+    /// Ends the device with the fault of a batch.
+    fn die(&mut self, batch: u64, fault: Fault, error: DeviceError) -> DeviceError {
+        self.fired.add(batch, fault);
+        self.dead = Some(error.clone());
+        error
+    }
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Device for Sim {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn begin(&mut self, batch: Batch) -> Result<(), DeviceError> {
+        if let Some(error) = &self.dead {
+            return Err(error.clone());
+        }
+        if self.under_way.len() >= self.info.in_flight {
+            return Err(DeviceError::Full(self.under_way.len()));
+        }
+        let number = self.begun;
+        if self.script.of(number).contains(&Fault::Refuse) {
+            let error = DeviceError::Driver(format!("batch {number} refused, as scripted"));
+            return Err(self.die(number, Fault::Refuse, error));
+        }
+        if self.planted.is_none() && batch.nonces.len() > HASHED_BATCH {
+            let why =
+                format!("{} is more than a simulated device hashes: plant hits", batch.nonces);
+            return Err(DeviceError::Driver(why));
+        }
+        self.under_way.push_back((number, batch));
+        self.begun += 1;
+        Ok(())
+    }
+
+    fn finish(&mut self, limit: Duration) -> Result<Scan, DeviceError> {
+        if let Some(error) = &self.dead {
+            return Err(error.clone());
+        }
+        let (number, batch) = self.under_way.pop_front().ok_or(DeviceError::Idle)?;
+        let mut scan = self.truth(&batch);
+        for fault in self.script.of(number) {
+            let error = match fault {
+                Fault::Hang => DeviceError::Hung(limit),
+                Fault::Lost => DeviceError::Lost(format!("batch {number}, as scripted")),
+                Fault::Panic => {
+                    DeviceError::Driver(format!("batch {number} panicked, as scripted"))
+                }
+                _ => {
+                    let distorted = self.distorted(&batch, scan.clone(), fault);
+                    if distorted != scan {
+                        self.fired.add(number, fault);
+                    }
+                    scan = distorted;
+                    continue;
+                }
+            };
+            let error = self.die(number, fault, error);
+            // Told and remembered first: the panic unwinds past the caller.
+            assert!(fault != Fault::Panic, "{error}");
+            return Err(error);
+        }
+        Ok(scan)
+    }
+}
+
+/// What goes wrong with which batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Script(Vec<(RangeInclusive<u64>, Fault)>);
+
+impl Script {
+    /// Nothing goes wrong.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fault of batch number `batch`. Several faults of one batch act in the order given.
+    #[must_use]
+    pub fn on(mut self, batch: u64, fault: Fault) -> Self {
+        self.0.push((batch..=batch, fault));
+        self
+    }
+
+    /// Adds a fault of batch number `batch` and all later ones.
+    #[must_use]
+    pub fn since(mut self, batch: u64, fault: Fault) -> Self {
+        self.0.push((batch..=u64::MAX, fault));
+        self
+    }
+
+    fn of(&self, batch: u64) -> Vec<Fault> {
+        let lines = self.0.iter().filter(|(batches, _)| batches.contains(&batch));
+        lines.map(|&(_, fault)| fault).collect()
+    }
+}
+
+/// One thing that goes wrong with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// This nonce is reported. Nothing happens where it lies outside the batch, or is a hit.
+    WrongHit(u32),
+    /// The nonce after the batch's last is reported. Nothing happens to a batch of all nonces.
+    OutsideHit,
+    /// No hit is reported. Nothing happens where there is none.
+    MissHits,
+    /// Each hit is reported twice. Nothing happens where there is none.
+    RepeatHits,
+    /// The report says that it overflowed, by one hit.
+    Overflow,
+    /// The report vouches for nothing.
+    Partial,
+    /// The report gives this as the time that the batch took.
+    Slow(Duration),
+    /// `begin` fails with [`DeviceError::Driver`].
+    Refuse,
+    /// `finish` fails with [`DeviceError::Hung`], at once.
+    Hang,
+    /// `finish` fails with [`DeviceError::Lost`].
+    Lost,
+    /// `finish` panics.
+    Panic,
+}
+
+/// The faults of a [`Sim`] that had an effect, with the numbers of their batches. Clones show the same.
+#[derive(Debug, Clone, Default)]
+pub struct Fired(Arc<Mutex<Vec<(u64, Fault)>>>);
+
+impl Fired {
+    /// All so far, in order.
+    #[must_use]
+    pub fn list(&self) -> Vec<(u64, Fault)> {
+        self.lock().clone()
+    }
+
+    /// How many so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn add(&self, batch: u64, fault: Fault) {
+        self.lock().push((batch, fault));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Fault)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const GIGA: NonZeroU64 = NonZeroU64::new(1_000_000_000).unwrap();
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use bitcoin::Target;
+
+    use super::*;
+    use crate::chain::KNOWN_BLOCKS;
+    use crate::device::cpu::Cpu;
+    use crate::work::{BadHit, Filter, Job, JobId, Nonces};
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    fn batch(start: u64, end: u64, bits: u32) -> Batch {
+        let nonces = Nonces::new(start, end).unwrap();
+        let header = KNOWN_BLOCKS[0].header().unwrap();
+        let job = Job { id: JobId(0), header, target: Target::MAX, nonces };
+        Batch { job: Arc::new(job), nonces, filter: Filter::new(bits) }
+    }
+
+    fn scan(device: &mut impl Device, batch: &Batch) -> Result<Scan, DeviceError> {
+        device.begin(batch.clone())?;
+        device.finish(LIMIT)
+    }
+
+    /// One batch, 100..200, with nonces 150 and 160 planted.
+    fn play(script: Script) -> (Result<Scan, DeviceError>, Vec<(u64, Fault)>) {
+        let mut sim = Sim::planted(vec![160, 150, 99, 200, 150]).script(script);
+        let fired = sim.fired();
+        (scan(&mut sim, &batch(100, 200, 32)), fired.list())
+    }
+
+    #[test]
+    fn says_the_same_as_the_cpu() {
+        let (mut sim, mut cpu) = (Sim::new(), Cpu::open(None).unwrap());
+        for (start, end, bits) in
+            [(0, 5000, 6), (10, 10, 0), ((1 << 32) - 300, 1 << 32, 4), (7, 900, 0)]
+        {
+            let batch = batch(start, end, bits);
+            let (told, mut truth) =
+                (scan(&mut sim, &batch).unwrap(), scan(&mut cpu, &batch).unwrap());
+            assert_eq!((told.nonces, &told.coverage), (truth.nonces, &truth.coverage));
+            if told.coverage == Coverage::Full {
+                truth.hits.sort_unstable();
+                assert_eq!(told.hits, truth.hits);
+            }
+        }
+    }
+
+    #[test]
+    fn reports_what_is_planted_and_how_long_it_took() {
+        let (planted, fired) = play(Script::new());
+        let planted = planted.unwrap();
+        assert_eq!((planted.hits, planted.coverage), (vec![150, 160], Coverage::Full));
+        assert_eq!(planted.elapsed, Duration::from_nanos(100));
+        assert_eq!(fired, []);
+
+        let mut sim = Sim::planted(vec![u32::MAX]).rate(NonZeroU64::MIN);
+        let all = scan(&mut sim, &batch(0, 1 << 32, 32)).unwrap();
+        assert_eq!(all.hits, [u32::MAX]);
+        assert_eq!(all.elapsed, Duration::from_secs(1 << 32));
+    }
+
+    #[test]
+    fn true_overflow_is_told_without_a_script() {
+        let length = HITS_PER_BATCH as u64 + 1;
+        let full = scan(&mut Sim::new(), &batch(1, length, 0)).unwrap();
+        assert_eq!((full.hits.len(), full.coverage), (HITS_PER_BATCH, Coverage::Full));
+        let over = scan(&mut Sim::new(), &batch(0, length, 0)).unwrap();
+        assert_eq!(over.hits.len(), HITS_PER_BATCH);
+        assert_eq!(over.coverage, Coverage::Overflow { found: length });
+    }
+
+    #[test]
+    fn each_distortion_shows_in_the_report() {
+        let second = Duration::from_secs(1);
+        let partial = Coverage::Partial { why: "as scripted".to_owned() };
+        let cases = [
+            (Fault::WrongHit(170), vec![150, 160, 170], Coverage::Full),
+            (Fault::OutsideHit, vec![150, 160, 200], Coverage::Full),
+            (Fault::MissHits, vec![], Coverage::Full),
+            (Fault::RepeatHits, vec![150, 160, 150, 160], Coverage::Full),
+            (Fault::Overflow, vec![150, 160], Coverage::Overflow { found: 253 }),
+            (Fault::Partial, vec![150, 160], partial),
+            (Fault::Slow(second), vec![150, 160], Coverage::Full),
+        ];
+        for (fault, hits, coverage) in cases {
+            let (scan, fired) = play(Script::new().on(0, fault));
+            let scan = scan.unwrap();
+            assert_eq!((scan.hits, scan.coverage), (hits, coverage), "{fault:?}");
+            assert_eq!(scan.elapsed == second, fault == Fault::Slow(second));
+            assert_eq!(fired, [(0, fault)]);
+        }
+    }
+
+    #[test]
+    fn the_cpu_finds_each_bad_hit_out() {
+        let script = Script::new().on(0, Fault::WrongHit(150)).on(0, Fault::OutsideHit);
+        let batch = batch(100, 200, 32);
+        let hits = scan(&mut Sim::new().script(script), &batch).unwrap().hits;
+        let bad: Vec<_> = hits.iter().map(|&hit| verify(&batch, hit).unwrap_err()).collect();
+        let [BadHit::Filtered { nonce: 150, .. }, BadHit::Outside { nonce: 200, .. }] = bad[..]
+        else {
+            panic!("{bad:?}");
+        };
+    }
+
+    #[test]
+    fn a_fault_without_effect_did_not_fire() {
+        let outside = Script::new().on(0, Fault::WrongHit(99)).on(0, Fault::WrongHit(200));
+        let hit = Script::new().on(0, Fault::WrongHit(150));
+        let late = Script::new().on(1, Fault::Lost);
+        for script in [outside, hit, late] {
+            let (scan, fired) = play(script);
+            assert_eq!((scan.unwrap().hits, fired), (vec![150, 160], vec![]));
+        }
+        let script = Script::new().since(0, Fault::OutsideHit).since(0, Fault::MissHits);
+        let mut sim = Sim::planted(vec![]).script(script);
+        let fired = sim.fired();
+        scan(&mut sim, &batch(0, 1 << 32, 32)).unwrap();
+        assert_eq!(fired.count(), 0, "no nonce lies outside, and no hit can be missed");
+        sim.begin(batch(9, 1 << 32, 32)).unwrap();
+        sim.finish(LIMIT).unwrap();
+        assert_eq!(fired.count(), 2, "nonce 0 follows the last, and was then left out");
+    }
+
+    #[test]
+    fn faults_of_one_batch_act_in_order() {
+        let script = Script::new().on(0, Fault::MissHits).since(0, Fault::OutsideHit);
+        let (scan, fired) = play(script);
+        assert_eq!(scan.unwrap().hits, [200]);
+        assert_eq!(fired, [(0, Fault::MissHits), (0, Fault::OutsideHit)]);
+    }
+
+    #[test]
+    fn a_dead_device_stays_dead() {
+        let lost = DeviceError::Lost("batch 1, as scripted".to_owned());
+        for (fault, error) in [(Fault::Hang, DeviceError::Hung(LIMIT)), (Fault::Lost, lost)] {
+            let mut sim = Sim::planted(vec![]).script(Script::new().on(1, fault));
+            let fired = sim.fired();
+            for _ in 0..3 {
+                sim.begin(batch(0, 9, 32)).unwrap();
+            }
+            assert!(sim.finish(LIMIT).is_ok());
+            assert_eq!(fired.count(), 0);
+            assert_eq!(sim.finish(LIMIT), Err(error.clone()));
+            assert_eq!(sim.finish(2 * LIMIT), Err(error.clone()));
+            assert_eq!(sim.begin(batch(0, 9, 32)), Err(error));
+            assert_eq!(fired.list(), [(1, fault)]);
+        }
+    }
+
+    #[test]
+    fn a_refusal_comes_with_begin() {
+        let mut sim = Sim::planted(vec![]).script(Script::new().on(1, Fault::Refuse));
+        let fired = sim.fired();
+        assert!(scan(&mut sim, &batch(0, 9, 32)).is_ok());
+        let refused = DeviceError::Driver("batch 1 refused, as scripted".to_owned());
+        assert_eq!(sim.begin(batch(0, 9, 32)), Err(refused));
+        assert_eq!(fired.list(), [(1, Fault::Refuse)]);
+    }
+
+    #[test]
+    fn a_panic_is_known_after_it_was_caught() {
+        let mut sim = Sim::new().script(Script::new().on(0, Fault::Panic));
+        let fired = sim.fired();
+        sim.begin(batch(0, 9, 32)).unwrap();
+        assert!(catch_unwind(AssertUnwindSafe(|| sim.finish(LIMIT))).is_err());
+        assert_eq!(fired.list(), [(0, Fault::Panic)]);
+        assert!(matches!(sim.finish(LIMIT), Err(DeviceError::Driver(_))));
+    }
+
+    #[test]
+    fn takes_as_many_batches_as_it_says() {
+        let mut sim = Sim::new();
+        let in_flight = 2;
+        sim = sim.described(DeviceInfo { in_flight, ..Sim::new().info().clone() });
+        assert_eq!(sim.finish(LIMIT), Err(DeviceError::Idle));
+        for start in 0..2 {
+            sim.begin(batch(start, 9, 32)).unwrap();
+        }
+        assert_eq!(sim.begin(batch(2, 9, 32)), Err(DeviceError::Full(2)));
+        for start in 0..2 {
+            assert_eq!(sim.finish(LIMIT).unwrap().nonces.start(), start);
+        }
+        assert_eq!(sim.finish(LIMIT), Err(DeviceError::Idle));
+    }
+
+    #[test]
+    fn a_batch_too_large_to_hash_is_refused() {
+        let too_large = batch(0, HASHED_BATCH + 1, 32);
+        assert!(matches!(Sim::new().begin(too_large.clone()), Err(DeviceError::Driver(_))));
+        assert!(Sim::planted(vec![]).begin(too_large).is_ok());
+        assert!(Sim::new().begin(batch(1, HASHED_BATCH + 1, 32)).is_ok());
+    }
+}

@@ -1,0 +1,69 @@
+//! What a job came to.
+
+use std::time::Duration;
+
+use super::{DeviceId, Tally};
+use crate::work::{JobId, Nonces};
+
+/// Hits counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Hits whose hash passes the filter; each nonce counts once.
+    pub candidates: u64,
+    /// Hits that are none: the device was wrong.
+    pub wrong: u64,
+    /// Candidates that meet the target.
+    pub shares: u64,
+}
+
+/// The account of one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobReport {
+    /// Which job.
+    pub job: JobId,
+    /// The nonces it had.
+    pub space: Nonces,
+    /// Whether every one of them was scanned.
+    pub complete: bool,
+    /// Where they are.
+    pub tally: Tally,
+    /// What was found.
+    pub counters: Counters,
+    /// From the first assignment to the last report.
+    pub elapsed: Duration,
+    /// What each device did for it.
+    pub devices: Vec<DeviceReport>,
+}
+
+/// What one device did for a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceReport {
+    /// Which device.
+    pub device: DeviceId,
+    /// Nonces in the batches that it finished, believed or not.
+    pub tested: u64,
+    /// Mistakes since the run began.
+    pub faults: u32,
+}
+
+impl JobReport {
+    /// Hashes tested per second; `None` when no time passed.
+    #[must_use]
+    pub fn hashes_per_second(&self) -> Option<f64> {
+        rate(self.tally.scanned, self.elapsed)
+    }
+
+    /// Nonces that were scanned again because a report overflowed.
+    #[must_use]
+    pub fn rescanned(&self) -> u64 {
+        self.tally.given_back.get(&super::Reason::Overflow).copied().unwrap_or_default()
+    }
+}
+
+/// Hashes per second; `None` when no time passed.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown with a few digits")]
+pub fn rate(hashes: u64, elapsed: Duration) -> Option<f64> {
+    let seconds = elapsed.as_secs_f64();
+    (seconds > 0.0).then(|| hashes as f64 / seconds)
+}

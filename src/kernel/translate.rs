@@ -1,0 +1,166 @@
+//! Kernel text in the languages of the graphics interfaces, as wgpu's compiler naga writes them.
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+
+use super::ENTRY_POINT;
+
+/// A shader language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Target {
+    /// WGSL, as derived.
+    Wgsl,
+    /// SPIR-V 1.3 in its binary form, for Vulkan.
+    Spirv,
+    /// Metal Shading Language 2.4.
+    Msl,
+    /// HLSL for shader model 6.0, for DX12.
+    Hlsl,
+}
+
+/// A translated kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Translated {
+    /// Source text.
+    Text(String),
+    /// SPIR-V words in little-endian order.
+    Binary(Vec<u8>),
+}
+
+/// Why a text is no kernel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TranslateError {
+    /// It is not WGSL.
+    #[error("the kernel does not parse as WGSL:\n{0}")]
+    Parse(String),
+    /// It is WGSL but breaks a rule of it.
+    #[error("the kernel is not valid WGSL: {0}")]
+    Validate(String),
+    /// It cannot be expressed in the language.
+    #[error("the kernel cannot be written as {language}: {why}")]
+    Write {
+        /// The language asked for.
+        language: &'static str,
+        /// What naga says.
+        why: String,
+    },
+}
+
+/// Translates a complete WGSL module. Nothing is checked at run time: no bounds, no loop counters, as in
+/// the modules that devices run.
+///
+/// # Errors
+///
+/// When the text does not parse, does not validate, or cannot be expressed in the language.
+pub fn translate(wgsl: &str, target: Target) -> Result<Translated, TranslateError> {
+    let module = naga::front::wgsl::parse_str(wgsl)
+        .map_err(|error| TranslateError::Parse(error.emit_to_string(wgsl)))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .map_err(|error| TranslateError::Validate(error.into_inner().to_string()))?;
+    match target {
+        Target::Wgsl => Ok(Translated::Text(wgsl.to_owned())),
+        Target::Spirv => spirv(&module, &info).map_err(|why| TranslateError::Write { language: "SPIR-V", why }),
+        Target::Msl => metal(&module, &info).map_err(|why| TranslateError::Write { language: "MSL", why }),
+        Target::Hlsl => direct(&module, &info).map_err(|why| TranslateError::Write { language: "HLSL", why }),
+    }
+}
+
+fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String> {
+    let options = spv::Options {
+        lang_version: (1, 3),
+        flags: spv::WriterFlags::LABEL_VARYINGS,
+        force_loop_bounding: false,
+        bounds_check_policies: unchecked(),
+        ..spv::Options::default()
+    };
+    let pipeline = spv::PipelineOptions {
+        shader_stage: naga::ShaderStage::Compute,
+        entry_point: ENTRY_POINT.to_owned(),
+    };
+    let words =
+        spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|error| error.to_string())?;
+    Ok(Translated::Binary(words.into_iter().flat_map(u32::to_le_bytes).collect()))
+}
+
+fn metal(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String> {
+    let buffer = |slot, mutable| msl::BindTarget { buffer: Some(slot), mutable, ..msl::BindTarget::default() };
+    let resource = |binding| naga::ResourceBinding { group: 0, binding };
+    let resources = msl::EntryPointResources {
+        resources: [(resource(0), buffer(0, false)), (resource(1), buffer(1, true))].into(),
+        ..msl::EntryPointResources::default()
+    };
+    let options = msl::Options {
+        lang_version: (2, 4),
+        per_entry_point_map: [(ENTRY_POINT.to_owned(), resources)].into(),
+        bounds_check_policies: unchecked(),
+        force_loop_bounding: false,
+        zero_initialize_workgroup_memory: false,
+        fake_missing_bindings: false,
+        ..msl::Options::default()
+    };
+    let (text, _) = msl::write_string(module, info, &options, &msl::PipelineOptions::default())
+        .map_err(|error| error.to_string())?;
+    Ok(Translated::Text(text))
+}
+
+fn direct(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String> {
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_0,
+        restrict_indexing: false,
+        force_loop_bounding: false,
+        zero_initialize_workgroup_memory: false,
+        ..hlsl::Options::default()
+    };
+    let pipeline = hlsl::PipelineOptions::default();
+    let mut text = String::new();
+    hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(module, info, None)
+        .map_err(|error| error.to_string())?;
+    Ok(Translated::Text(text))
+}
+
+fn unchecked() -> naga::proc::BoundsCheckPolicies {
+    let policy = naga::proc::BoundsCheckPolicy::Unchecked;
+    naga::proc::BoundsCheckPolicies {
+        index: policy,
+        buffer: policy,
+        image_load: policy,
+        binding_array: policy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Kernel, Variant};
+
+    #[test]
+    fn the_languages_look_like_themselves() {
+        let wgsl = Kernel::new(Variant::DEFAULT).wgsl;
+        let text = |target| match translate(&wgsl, target) {
+            Ok(Translated::Text(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        assert!(text(Target::Msl).contains("kernel void scan"));
+        assert!(text(Target::Msl).contains("[[buffer(1)]]"));
+        assert!(text(Target::Hlsl).contains("[numthreads(64, 1, 1)]"));
+        assert!(text(Target::Wgsl).contains("@compute"));
+        for language in [Target::Msl, Target::Hlsl] {
+            assert!(!text(language).contains("loop_bound"), "loops are not counted");
+        }
+        match translate(&wgsl, Target::Spirv) {
+            Ok(Translated::Binary(bytes)) => assert_eq!(bytes[..4], 0x0723_0203_u32.to_le_bytes()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_kernel_is_refused_with_the_place() {
+        let parse = translate("fn scan( {", Target::Spirv).unwrap_err().to_string();
+        assert!(parse.contains("wgsl:1"), "{parse}");
+        let validate = translate("fn f() -> u32 { return 1i; }", Target::Msl).unwrap_err();
+        assert!(matches!(validate, TranslateError::Validate(_) | TranslateError::Parse(_)));
+    }
+}

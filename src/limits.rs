@@ -1,0 +1,54 @@
+//! Every upper bound of the program, with its reason. A bound is written here and nowhere else.
+
+use std::time::Duration;
+
+/// Nonces of one header: the field is 32 bits wide.
+pub const NONCES_PER_HEADER: u64 = 1 << 32;
+
+/// Hits that one dispatch can report: a report of 1 KiB. More hits are counted but not kept, and the
+/// range is split and scanned again. Must equal `MAX_HITS` in `shaders/abi.wgsl` (a test compares them).
+pub const HITS_PER_BATCH: usize = 252;
+
+/// Job words that one kernel may read from its parameters: `array<vec4<u32>, 8>` in `shaders/abi.wgsl`.
+pub const JOB_SLOTS: usize = 32;
+
+/// Dispatches in flight on one GPU. Two keep it busy, the third absorbs host jitter.
+pub const DISPATCHES_IN_FLIGHT: usize = 3;
+
+/// Fewest nonces in a batch while the batch size follows its time target.
+pub const MIN_BATCH: u64 = 1 << 8;
+
+/// Most nonces in a batch: a quarter of a header, so that index arithmetic in the shader cannot wrap.
+pub const MAX_BATCH: u64 = 1 << 30;
+
+/// No batch should run longer. Windows resets a GPU after 2 s; a desktop stutters long before.
+pub const MAX_BATCH_TIME: Duration = Duration::from_millis(250);
+
+/// A batch that has not ended after this long, or after [`BATCH_PATIENCE`] times what it should take, is
+/// lost, and so is its device.
+pub const BATCH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many times longer than expected a batch may take before its device counts as hung.
+pub const BATCH_PATIENCE: u32 = 20;
+
+/// How long a device that was told to stop may take for its last batch before its thread is left alone.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Longest wait for a graphics driver to list its adapters or to open one.
+pub const DRIVER_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Faults (lost dispatches, wrong hits) of one device in a run before it is given no more work.
+pub const FAULTS_PER_DEVICE: u32 = 3;
+
+/// Devices in one run. More are refused: the ledger and the displays are sized for a desktop.
+pub const DEVICES: usize = 64;
+
+/// Intervals in the ledger of one job. A job that shatters into more is a bug, and ends with an error.
+pub const LEDGER_INTERVALS: usize = 1 << 16;
+
+/// Length of a header line on standard input; a header is 160 digits.
+pub const HEADER_LINE: u64 = 4096;
+
+/// Hits that `scan` keeps for one header. An easier target than this allows is refused in advance by
+/// the expected count, and a scan that passes it ends with an error rather than with a partial list.
+pub const HITS_PER_SCAN: usize = 1 << 20;

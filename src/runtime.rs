@@ -1,0 +1,267 @@
+//! Threads, mailboxes and shutdown: one thread per device, the engine on the caller's.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+use crate::device::driver::Driver;
+use crate::device::{Device, DeviceInfo};
+use crate::engine::{Counters, DeviceId, Engine, Input, JobReport, Output, Tally};
+use crate::limits::STOP_DEADLINE;
+use crate::work::{Assignment, Batch, Job, JobId, Nonces, Scan, Share};
+
+/// How often the caller hears of progress.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A request to stop, which can be made from a signal handler's thread.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks everybody to stop.
+    pub fn request(&self) {
+        // Relaxed: the flag guards no other data.
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the caller hears while a job is at work.
+#[derive(Debug)]
+pub enum Notice<'n> {
+    /// A nonce meets the target.
+    Found(DeviceId, &'n Share),
+    /// A device made a mistake. It was counted, and its nonces are scanned again.
+    Fault(DeviceId, &'n str),
+    /// A device gets no more work.
+    Dismissed(DeviceId, &'n str),
+    /// Some time passed.
+    Progress(&'n Tally, &'n Counters),
+}
+
+/// Whether a job goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It does.
+    Continue,
+    /// It ends: nothing new is begun, what is under way is still counted.
+    End,
+}
+
+/// Open devices with a thread each, and the engine that feeds them.
+pub struct Crew {
+    engine: Engine,
+    seats: Vec<Seat>,
+    events: Receiver<Event>,
+    stop: Stop,
+}
+
+/// The runtime's end of a device.
+struct Seat {
+    info: DeviceInfo,
+    /// `None` once the device was dismissed.
+    mailbox: Option<Sender<Order>>,
+    gone: bool,
+}
+
+enum Order {
+    Work(Assignment),
+    Abandon(JobId),
+}
+
+enum Event {
+    Scanned(DeviceId, Batch, Scan),
+    GaveBack(DeviceId, JobId, Nonces),
+    Failed(DeviceId, String),
+    Gone(DeviceId),
+}
+
+impl Crew {
+    /// Starts a thread for each device. Batches shall take `batch_time`.
+    #[must_use]
+    pub fn new(devices: Vec<Box<dyn Device>>, batch_time: Duration, stop: Stop) -> Self {
+        let (sender, events) = channel();
+        let mut engine = Engine::new();
+        let mut seats = Vec::new();
+        for (number, device) in (0..).zip(devices) {
+            let id = DeviceId(number);
+            let info = device.info().clone();
+            let (mailbox, orders) = channel();
+            let sender = sender.clone();
+            std::thread::spawn(move || occupy(id, Driver::new(device, batch_time), &orders, &sender));
+            seats.push(Seat { info, mailbox: Some(mailbox), gone: false });
+            engine.handle(Input::Joined(id), Instant::now(), &mut Vec::new());
+        }
+        Self { engine, seats, events, stop }
+    }
+
+    /// What the devices are, by their id.
+    #[must_use]
+    pub fn device(&self, id: DeviceId) -> Option<&DeviceInfo> {
+        self.seats.get(usize::from(id.0)).map(|seat| &seat.info)
+    }
+
+    /// Whether a device is left to work.
+    #[must_use]
+    pub fn can_work(&self) -> bool {
+        self.seats.iter().any(|seat| seat.mailbox.is_some())
+    }
+
+    /// Works on a job until it is scanned, `observe` ends it, or a stop is requested.
+    pub fn work(&mut self, job: Job, mut observe: impl FnMut(Notice<'_>) -> Flow) -> JobReport {
+        let id = job.id;
+        let mut inputs = vec![Input::Job(Arc::new(job))];
+        let mut ended = false;
+        loop {
+            let mut outputs = Vec::new();
+            for input in inputs.drain(..) {
+                self.engine.handle(input, Instant::now(), &mut outputs);
+            }
+            let mut flow = Flow::Continue;
+            for output in outputs {
+                match output {
+                    Output::Finished(report) => return report,
+                    output => flow = self.carry_out(output, &mut observe).or(flow),
+                }
+            }
+            if let Some((tally, counters)) = self.engine.progress() {
+                flow = observe(Notice::Progress(tally, counters)).or(flow);
+            }
+            if !ended && (flow == Flow::End || self.stop.is_requested()) {
+                ended = true;
+                inputs.push(Input::End(id));
+                continue;
+            }
+            match self.events.recv_timeout(TICK) {
+                Ok(event) => inputs.extend(self.input(event)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    // No thread is left, so nobody else reports that the devices are gone.
+                    let everybody = (0..).zip(&self.seats).map(|(number, _)| DeviceId(number));
+                    inputs.extend(everybody.map(|device| Input::Failed {
+                        device,
+                        why: "its thread ended".to_owned(),
+                    }));
+                    inputs.push(Input::End(id));
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, output: Output, observe: &mut impl FnMut(Notice<'_>) -> Flow) -> Flow {
+        match output {
+            Output::Assign(device, assignment) => self.post(device, Order::Work(assignment)),
+            Output::Abandon(job) => {
+                for number in (0..).take(self.seats.len()) {
+                    self.post(DeviceId(number), Order::Abandon(job));
+                }
+            }
+            Output::Dismiss(device, why) => {
+                if let Some(seat) = self.seats.get_mut(usize::from(device.0)) {
+                    seat.mailbox = None;
+                }
+                return observe(Notice::Dismissed(device, &why));
+            }
+            Output::Found(device, share) => return observe(Notice::Found(device, &share)),
+            Output::Fault(device, why) => return observe(Notice::Fault(device, &why)),
+            Output::Finished(_) => {}
+        }
+        Flow::Continue
+    }
+
+    /// A device whose thread ended gets nothing; its failure is on the way as an event.
+    fn post(&self, device: DeviceId, order: Order) {
+        let seat = self.seats.get(usize::from(device.0));
+        if let Some(mailbox) = seat.and_then(|seat| seat.mailbox.as_ref()) {
+            let _ = mailbox.send(order);
+        }
+    }
+
+    fn input(&mut self, event: Event) -> Option<Input> {
+        match event {
+            Event::Scanned(device, batch, scan) => Some(Input::Scanned { device, batch, scan }),
+            Event::GaveBack(device, job, nonces) => Some(Input::GaveBack { device, job, nonces }),
+            Event::Failed(device, why) => Some(Input::Failed { device, why }),
+            Event::Gone(device) => {
+                if let Some(seat) = self.seats.get_mut(usize::from(device.0)) {
+                    seat.gone = true;
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Flow {
+    /// Ends if either does.
+    fn or(self, other: Self) -> Self {
+        if self == Self::End { self } else { other }
+    }
+}
+
+impl Drop for Crew {
+    /// Lets the threads close their devices; one that hangs is left alone.
+    fn drop(&mut self) {
+        for seat in &mut self.seats {
+            seat.mailbox = None;
+        }
+        let deadline = Instant::now() + STOP_DEADLINE;
+        while self.seats.iter().any(|seat| !seat.gone) {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(event) => drop(self.input(event)),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// A device's thread. A panic in the device ends the device, not the process.
+fn occupy(id: DeviceId, driver: Driver, orders: &Receiver<Order>, events: &Sender<Event>) {
+    let ended = catch_unwind(AssertUnwindSafe(|| drive(id, driver, orders, events)));
+    // Nobody listens any more when the crew was dropped.
+    if ended.is_err() {
+        let _ = events.send(Event::Failed(id, "its driver thread panicked".to_owned()));
+    }
+    let _ = events.send(Event::Gone(id));
+}
+
+fn drive(id: DeviceId, mut driver: Driver, orders: &Receiver<Order>, events: &Sender<Event>) {
+    loop {
+        // Without work the thread sleeps until there is some; with work it looks once.
+        let mut order = if driver.is_idle() {
+            let Ok(order) = orders.recv() else { return };
+            Some(order)
+        } else {
+            None
+        };
+        loop {
+            match order.take().map_or_else(|| orders.try_recv(), Ok) {
+                Ok(Order::Work(assignment)) => driver.accept(assignment),
+                Ok(Order::Abandon(job)) => {
+                    for nonces in driver.abandon(job) {
+                        let _ = events.send(Event::GaveBack(id, job, nonces));
+                    }
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
+        match driver.step() {
+            Ok(None) => {}
+            Ok(Some((batch, scan))) => {
+                let _ = events.send(Event::Scanned(id, batch, scan));
+            }
+            Err(error) => {
+                let _ = events.send(Event::Failed(id, error.to_string()));
+                return;
+            }
+        }
+    }
+}
