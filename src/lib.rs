@@ -1,8 +1,25 @@
-//! x
+//! adit: a GPU mining engine for double SHA-256.
+//!
+//! ```text
+//!  replay ──Job──▶ engine ──Assignment──▶ mailbox of each device
+//!                   ▲  │                        │ the driver cuts it into batches of 2 to 50 ms
+//!                   │  │                        ▼
+//!                   │  │                 Device: begin … finish (GPU, CPU, simulated)
+//!                   │  │                        │ Scan { hits, coverage }
+//!                   │  └── Share ◀── verify() with the sha2 crate, on the CPU
+//!                   └──── ledger ◀──────────────┘ every nonce scanned once, or given back with a reason
+//! ```
+//!
+//! Data flows one way, and so do dependencies: `chain` ← `kernel`, `work` ← `source`, `device` ←
+//! `engine` ← `runtime` ← `ui` ← `cli`. docs/ARCHITECTURE.md tells the whole story.
+
 pub mod chain;
+pub mod cli;
 pub mod device;
 pub mod engine;
 pub mod kernel;
 pub mod limits;
 pub mod runtime;
+pub mod source;
+pub mod ui;
 pub mod work;

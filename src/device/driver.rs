@@ -29,6 +29,12 @@ impl Driver {
         self.device.info()
     }
 
+    /// Ends the driver. Its device must be idle to be used again.
+    #[must_use]
+    pub fn into_device(self) -> Box<dyn Device> {
+        self.device
+    }
+
     /// Queues an assignment.
     pub fn accept(&mut self, assignment: Assignment) {
         self.queue.push_back(assignment);

@@ -1,6 +1,5 @@
 //! All the devices of this machine, and which of them a run uses.
 
-use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
@@ -165,13 +164,13 @@ impl Entry {
     /// # Errors
     ///
     /// What the driver says.
-    pub fn open(&self, variant: Variant, threads: Option<NonZeroUsize>) -> Result<Box<dyn Device>, String> {
+    pub fn open(&self, variant: Variant) -> Result<Box<dyn Device>, String> {
         match &self.opener {
             Opener::Gpu(adapter) => match Gpu::open(adapter, variant) {
                 Ok(gpu) => Ok(Box::new(gpu)),
                 Err(error) => Err(error.to_string()),
             },
-            Opener::Cpu => match Cpu::open(threads) {
+            Opener::Cpu => match Cpu::open(None) {
                 Ok(cpu) => Ok(Box::new(cpu)),
                 Err(error) => Err(error.to_string()),
             },

@@ -3,8 +3,10 @@
 pub mod cpu;
 pub mod driver;
 pub mod gpu;
+pub mod inventory;
 pub mod selftest;
 pub mod sim;
+pub mod speed;
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -27,6 +29,18 @@ pub enum Kind {
     Software,
     /// The CPU itself, through the `sha2` crate.
     Cpu,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Discrete => "discrete",
+            Self::Integrated => "integrated",
+            Self::Virtual => "virtual",
+            Self::Software => "software",
+            Self::Cpu => "cpu",
+        })
+    }
 }
 
 impl Kind {
@@ -78,6 +92,15 @@ pub struct DeviceInfo {
     /// Batches that it takes before the first must be finished.
     #[serde(skip)]
     pub in_flight: usize,
+}
+
+impl DeviceInfo {
+    /// The facts of an adapter that was opened.
+    #[must_use]
+    pub fn new(facts: Facts, kernel: String, in_flight: usize) -> Self {
+        let Facts { name, kind, backend, driver, pci, .. } = facts;
+        Self { name, kind, backend, driver, pci, kernel, in_flight }
+    }
 }
 
 /// Something that tests nonces.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{DeviceId, Tally};
-use crate::work::{JobId, Nonces};
+use crate::work::{JobId, Nonces, rate};
 
 /// Hits counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,12 +58,4 @@ impl JobReport {
     pub fn rescanned(&self) -> u64 {
         self.tally.given_back.get(&super::Reason::Overflow).copied().unwrap_or_default()
     }
-}
-
-/// Hashes per second; `None` when no time passed.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a rate is shown with a few digits")]
-pub fn rate(hashes: u64, elapsed: Duration) -> Option<f64> {
-    let seconds = elapsed.as_secs_f64();
-    (seconds > 0.0).then(|| hashes as f64 / seconds)
 }

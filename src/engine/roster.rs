@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{DeviceId, DeviceReport};
+use crate::work::rate;
 
 /// A device holds about this much work: long enough that it never waits for the engine, short enough
 /// that a slow device does not hold up the end of a job.
@@ -67,7 +68,7 @@ impl Roster {
         let Some(member) = self.members.get_mut(&device) else { return };
         member.holds = member.holds.saturating_sub(nonces);
         member.tested += nonces;
-        if let Some(speed) = super::report::rate(nonces, elapsed) {
+        if let Some(speed) = rate(nonces, elapsed) {
             // A quarter for the newest batch: steady, and right again after a few batches.
             member.speed = Some(member.speed.map_or(speed, |old| old + (speed - old) / 4.0));
         }

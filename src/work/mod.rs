@@ -5,9 +5,11 @@
 mod batch;
 mod job;
 mod nonces;
+mod rate;
 mod verify;
 
 pub use batch::{Assignment, Batch, Coverage, Filter, Scan};
 pub use job::{Job, JobId, Share};
 pub use nonces::{Nonces, NoncesError};
+pub use rate::rate;
 pub use verify::{BadHit, verify};

@@ -98,7 +98,7 @@ impl Drop for Crew {
     }
 }
 
-/// Nonces that a thread takes at a time: 0.3 ms with SHA instructions, some 4 ms without. Short, so that
+/// Nonces that a thread takes at a time: 0.3 ms with SHA instructions, 2 ms without. Short, so that
 /// all threads end together and a dropped device stops at once; long beside the lock taken for it.
 const PIECE: u64 = 1 << 12;
 

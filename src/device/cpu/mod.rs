@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::crew::{Crew, Scanner};
 use self::search::Search;
-use super::{Device, DeviceError, DeviceInfo, Kind};
+use super::{Device, DeviceError, DeviceInfo, Facts, Kind};
 use crate::limits::{DISPATCHES_IN_FLIGHT, HITS_PER_BATCH};
 use crate::work::{Batch, Coverage, Scan};
 
@@ -43,17 +43,25 @@ impl Cpu {
         Self::with_scanner(threads, Search::scan)
     }
 
-    fn with_scanner(threads: Option<NonZeroUsize>, scanner: Scanner) -> Result<Self, DeviceError> {
-        let threads = threads.or_else(|| thread::available_parallelism().ok());
-        let info = DeviceInfo {
+    /// What is known of the processor without starting anything.
+    #[must_use]
+    pub fn facts() -> Facts {
+        Facts {
             name: processor().unwrap_or_else(|| "CPU".to_owned()),
             kind: Kind::Cpu,
             backend: "cpu".to_owned(),
             driver: None,
             pci: None,
-            kernel: kernel().to_owned(),
-            in_flight: DISPATCHES_IN_FLIGHT,
-        };
+            vendor_id: None,
+            device_id: None,
+            subgroup_sizes: None,
+            also_through: Vec::new(),
+        }
+    }
+
+    fn with_scanner(threads: Option<NonZeroUsize>, scanner: Scanner) -> Result<Self, DeviceError> {
+        let threads = threads.or_else(|| thread::available_parallelism().ok());
+        let info = DeviceInfo::new(Self::facts(), kernel().to_owned(), DISPATCHES_IN_FLIGHT);
         let crew = Crew::start(threads.map_or(1, NonZeroUsize::get), scanner)?;
         Ok(Self { info, crew, busy_until: None })
     }

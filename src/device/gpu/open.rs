@@ -109,16 +109,8 @@ impl Gpu {
         };
         let zero_test = stage(variant.with_test(Test::Word7))?;
         let mask_test = stage(variant.with_test(Test::Mask))?;
-        let facts = &adapter.facts;
-        let info = DeviceInfo {
-            name: facts.name.clone(),
-            kind: facts.kind,
-            backend: facts.backend.clone(),
-            driver: facts.driver.clone(),
-            pci: facts.pci.clone(),
-            kernel: zero_test.variant.to_string(),
-            in_flight: DISPATCHES_IN_FLIGHT,
-        };
+        let kernel = zero_test.variant.to_string();
+        let info = DeviceInfo::new(adapter.facts.clone(), kernel, DISPATCHES_IN_FLIGHT);
         let ring = Ring::new(&device, &layout, DISPATCHES_IN_FLIGHT);
         let inner =
             Inner { device, queue, zero_test, mask_test, ring, faults, job: None, previous_end: None };

@@ -1,0 +1,89 @@
+//! `adit kernel`
+
+use std::io::{IsTerminal as _, Write as _};
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use super::{Failure, output};
+use crate::kernel::{Cost, Kernel, Target, Translated, Variant, translate};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List the useful variants with their operations per hash
+    List {
+        /// Print a JSON list
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a variant, complete and compilable on its own
+    Print {
+        /// The variant; any combination of the parts in the listed names
+        #[arg(long, value_name = "NAME", default_value_t = Variant::DEFAULT)]
+        variant: Variant,
+        /// The language
+        #[arg(long = "as", value_name = "LANGUAGE", value_enum, default_value_t = Target::Wgsl)]
+        target: Target,
+    },
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    /// Operations per hash; null for the reference kernel, which is not derived.
+    operations: Option<Cost>,
+    workgroup: u32,
+    good_for: &'static str,
+}
+
+pub(super) fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::List { json } => list(*json),
+        Command::Print { variant, target } => print(*variant, *target),
+    }
+}
+
+fn list(json: bool) -> Result<(), Failure> {
+    let listed: Vec<Listed> = Variant::list()
+        .into_iter()
+        .map(|(variant, good_for)| Listed {
+            name: variant.to_string(),
+            operations: Kernel::new(variant).cost,
+            workgroup: variant.workgroup.threads(),
+            good_for,
+        })
+        .collect();
+    if json {
+        return output::json(&listed);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["name", "Σ", "σ", "Ch+Maj", "adds", "job words", "good for"]);
+    for listed in listed {
+        let figure = |of: fn(&Cost) -> usize| listed.operations.as_ref().map_or("–".to_owned(), |c| of(c).to_string());
+        table.add_row([
+            listed.name.clone(),
+            figure(|cost| cost.big_sigma),
+            figure(|cost| cost.small_sigma),
+            figure(|cost| cost.ch_maj),
+            figure(|cost| cost.adds),
+            figure(|cost| cost.slots),
+            listed.good_for.to_owned(),
+        ]);
+    }
+    output::line(table)
+}
+
+fn print(variant: Variant, target: Target) -> Result<(), Failure> {
+    match translate(&Kernel::new(variant).wgsl, target).map_err(Failure::usage)? {
+        Translated::Text(text) => output::line(text.trim_end()),
+        Translated::Binary(_) if std::io::stdout().is_terminal() => Err(Failure::usage(
+            "SPIR-V is binary: send it to a file or a program, as in `adit kernel print --as spirv > kernel.spv`",
+        )),
+        Translated::Binary(bytes) => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(&bytes)?;
+            Ok(out.flush()?)
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! `adit mine`
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::options::{DeviceOptions, Profile};
+use super::scan::Worker;
+use super::{Failure, output, team};
+use crate::device::speed::measure;
+use crate::device::{Device, DeviceInfo};
+use crate::engine::{DeviceId, DeviceReport, JobReport};
+use crate::runtime::{Crew, Flow, Notice, Stop};
+use crate::source::replay::{Replay, ReplayJob};
+use crate::ui::progress::Progress;
+use crate::ui::text;
+use crate::work::{Share, rate};
+
+/// How long each device is measured to choose the window of a job.
+const TRIAL: Duration = Duration::from_millis(400);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where work comes from: `replay:` mines real blocks built into adit
+    #[arg(long, value_name = "URL", default_value = "replay:")]
+    source: Source,
+
+    /// Stop after this many blocks; without it, --for and --shares every built-in block comes once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    blocks: Option<u64>,
+
+    /// Stop after this time, such as 20s or 5m
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+
+    /// Stop after this many shares
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    shares: Option<u64>,
+
+    #[command(flatten)]
+    options: DeviceOptions,
+
+    /// How long a batch takes on a GPU: what is left for the desktop
+    #[arg(long, value_enum, default_value_t = Profile::Desktop)]
+    profile: Profile,
+
+    /// Print a JSON object per event
+    #[arg(long)]
+    json: bool,
+
+    /// Write the summary to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    summary_json: Option<PathBuf>,
+}
+
+/// Where work comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Replay,
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "replay:" => Ok(Self::Replay),
+            _ => Err("it is no source of work; `replay:` is the one that this version knows".to_owned()),
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
+    let batch_time = args.profile.batch_time();
+    let (speed, devices) = measured(team::open(&args.options, batch_time)?, batch_time)?;
+    let mut run = Run {
+        args,
+        stop,
+        crew: Crew::new(devices, batch_time, stop.clone()),
+        begun: Instant::now(),
+        summary: Summary::default(),
+        workers: Vec::new(),
+    };
+    run.announce(speed)?;
+    let outcome = match args.source {
+        Source::Replay => run.mine(&mut Replay::new(speed, fastrand::Rng::new())),
+    };
+    // Whatever happened, what was done so far is told.
+    let told = run.conclude();
+    outcome.and(told)?;
+    if stop.is_requested() { Err(Failure::interrupted()) } else { Ok(()) }
+}
+
+/// The devices with the sum of their speeds.
+fn measured(
+    devices: Vec<Box<dyn Device>>,
+    batch_time: Duration,
+) -> Result<(f64, Vec<Box<dyn Device>>), Failure> {
+    let (mut sum, mut kept) = (0.0, Vec::new());
+    for device in devices {
+        let name = text::clean(&device.info().name);
+        match measure(device, TRIAL, batch_time) {
+            Ok((speed, device)) => {
+                sum += speed;
+                kept.push(device);
+            }
+            Err(error) => output::note(format_args!("Not used: {name}: {error}")),
+        }
+    }
+    if kept.is_empty() { Err(Failure::no_device("no device is left")) } else { Ok((sum, kept)) }
+}
+
+struct Run<'r> {
+    args: &'r Args,
+    stop: &'r Stop,
+    crew: Crew,
+    begun: Instant,
+    summary: Summary,
+    workers: Vec<DeviceReport>,
+}
+
+/// What a run came to; the documented JSON of `--summary-json`.
+#[derive(Default, Serialize)]
+struct Summary {
+    /// Blocks worked on.
+    blocks: u64,
+    /// Blocks whose nonce was found, with the hash that the chain has.
+    found: u64,
+    /// Shares, blocks included.
+    shares: u64,
+    assigned: u64,
+    scanned: u64,
+    candidates: u64,
+    wrong: u64,
+    rescanned: u64,
+    seconds: f64,
+    /// Hashes tested per second of the whole run.
+    hashes_per_second: Option<f64>,
+    interrupted: bool,
+}
+
+/// The events of `--json`, one per line.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event<'e> {
+    Device { device: u16, #[serde(flatten)] info: &'e DeviceInfo },
+    Job { job: u64, network: &'e str, height: u32, nonces: [u64; 2], window: bool },
+    Found { job: u64, device: u16, nonce: u32, version: i32, hash: String, expected: bool },
+    Fault { device: u16, why: &'e str },
+    Dismissed { device: u16, why: &'e str },
+    Summary { #[serde(flatten)] summary: &'e Summary, devices: Vec<Worker<'e>> },
+}
+
+impl Run<'_> {
+    fn announce(&self, speed: f64) -> Result<(), Failure> {
+        for (number, info) in self.devices() {
+            if self.args.json {
+                output::json(&Event::Device { device: number, info })?;
+            } else {
+                output::line(format_args!("device {number}: {}", text::device(info)))?;
+            }
+        }
+        if !self.args.json {
+            output::line(format_args!("about {} in all, measured for {} s", text::rate(Some(speed)), TRIAL.as_secs_f64()))?;
+        }
+        Ok(())
+    }
+
+    fn devices(&self) -> impl Iterator<Item = (u16, &DeviceInfo)> {
+        (0..).map_while(|number| self.crew.device(DeviceId(number)).map(|info| (number, info)))
+    }
+
+    fn mine(&mut self, replay: &mut Replay) -> Result<(), Failure> {
+        let endless = self.args.time.is_some() || self.args.shares.is_some();
+        let blocks = self.args.blocks.unwrap_or(if endless { u64::MAX } else { Replay::len() as u64 });
+        while self.summary.blocks < blocks && !self.is_over() {
+            let job = replay.next_job().map_err(Failure::usage)?;
+            self.work(&job)?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.is_requested()
+            || self.args.time.is_some_and(|time| self.begun.elapsed() >= time)
+            || self.args.shares.is_some_and(|shares| self.summary.shares >= shares)
+    }
+
+    fn work(&mut self, job: &ReplayJob) -> Result<(), Failure> {
+        let (args, begun) = (self.args, self.begun);
+        let title = format!("block {} ({})", text::count(job.block.height.into()), job.block.network);
+        tell_job(args, job, &title)?;
+        let progress = Progress::new(job.job.nonces.len(), &title, args.json);
+        let mut found = None;
+        let mut failure = None;
+        let report = self.crew.work(job.job.clone(), |notice| {
+            let mut tell = |told: &mut dyn FnMut() -> Result<(), Failure>| {
+                progress.suspend(|| failure = failure.take().or(told().err()));
+            };
+            match notice {
+                Notice::Progress(tally, _) => progress.update(tally),
+                Notice::Found(device, share) => {
+                    tell(&mut || tell_share(args, job, device, share));
+                    found = found.or(job.is_solved_by(share).then_some(*share));
+                }
+                Notice::Fault(device, why) if args.json => {
+                    tell(&mut || output::json(&Event::Fault { device: device.0, why }));
+                }
+                Notice::Dismissed(device, why) if args.json => {
+                    tell(&mut || output::json(&Event::Dismissed { device: device.0, why }));
+                }
+                Notice::Fault(device, why) | Notice::Dismissed(device, why) => {
+                    progress.suspend(|| output::note(format_args!("{device}: {why}")));
+                }
+            }
+            let late = args.time.is_some_and(|time| begun.elapsed() >= time);
+            if found.is_some() || failure.is_some() || late { Flow::End } else { Flow::Continue }
+        });
+        drop(progress);
+        self.count(&report, found.is_some());
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if report.complete && found.is_none() {
+            let range = report.space;
+            return Err(Failure::selftest(format!(
+                "{title}: its nonce lies in {range}, all of which was scanned, and was not found: a device computes wrongly"
+            )));
+        }
+        if self.crew.can_work() { Ok(()) } else { Err(Failure::no_device("no device is left")) }
+    }
+
+    fn count(&mut self, report: &JobReport, found: bool) {
+        let summary = &mut self.summary;
+        summary.blocks += 1;
+        summary.found += u64::from(found);
+        summary.shares += report.counters.shares;
+        summary.assigned += report.tally.assigned;
+        summary.scanned += report.tally.scanned;
+        summary.candidates += report.counters.candidates;
+        summary.wrong += report.counters.wrong;
+        summary.rescanned += report.rescanned();
+        for device in &report.devices {
+            match self.workers.iter_mut().find(|worker| worker.device == device.device) {
+                Some(worker) => {
+                    worker.tested += device.tested;
+                    worker.faults = device.faults;
+                }
+                None => self.workers.push(device.clone()),
+            }
+        }
+    }
+
+    fn conclude(&mut self) -> Result<(), Failure> {
+        let elapsed = self.begun.elapsed();
+        self.summary.seconds = elapsed.as_secs_f64();
+        self.summary.hashes_per_second = rate(self.summary.scanned, elapsed);
+        self.summary.interrupted = self.stop.is_requested();
+        let workers = self.workers.iter();
+        let devices = workers.filter_map(|worker| Some(Worker::new(self.crew.device(worker.device)?, worker)));
+        let event = Event::Summary { summary: &self.summary, devices: devices.collect() };
+        if let Some(file) = &self.args.summary_json {
+            let text = serde_json::to_string_pretty(&event).map_err(Failure::usage)?;
+            std::fs::write(file, text + "\n")
+                .map_err(|error| Failure::usage(format!("cannot write the summary to {}: {error}", file.display())))?;
+        }
+        if self.args.json {
+            return output::json(&event);
+        }
+        let summary = &self.summary;
+        output::line(format_args!(
+            "{}found {} of {} blocks in {}; scanned {} of {} assigned nonces, {}",
+            if summary.interrupted { "interrupted: " } else { "" },
+            summary.found,
+            summary.blocks,
+            text::time(elapsed),
+            text::count(summary.scanned),
+            text::count(summary.assigned),
+            text::rate(summary.hashes_per_second),
+        ))?;
+        output::line(format_args!(
+            "candidates {}, wrong {}, scanned again after overflow {}",
+            summary.candidates,
+            summary.wrong,
+            text::count(summary.rescanned)
+        ))
+    }
+}
+
+fn tell_job(args: &Args, job: &ReplayJob, title: &str) -> Result<(), Failure> {
+    let nonces = job.job.nonces;
+    if args.json {
+        return output::json(&Event::Job {
+            job: job.job.id.0,
+            network: job.block.network,
+            height: job.block.height,
+            nonces: [nonces.start(), nonces.end()],
+            window: job.is_window(),
+        });
+    }
+    if job.is_window() {
+        output::line(format_args!(
+            "{title}: {} nonces in {nonces}, a window placed at random around the answer because this device \
+             would take long for all 2^32",
+            text::count(nonces.len())
+        ))
+    } else {
+        output::line(format_args!("{title}: all 2^32 nonces"))
+    }
+}
+
+fn tell_share(args: &Args, job: &ReplayJob, device: DeviceId, share: &Share) -> Result<(), Failure> {
+    let expected = job.is_solved_by(share);
+    let nonce = share.header.nonce;
+    if args.json {
+        return output::json(&Event::Found {
+            job: job.job.id.0,
+            device: device.0,
+            nonce,
+            version: share.header.version.to_consensus(),
+            hash: share.hash.to_string(),
+            expected,
+        });
+    }
+    let remark = if expected { "the hash that the chain has" } else { "NOT the hash that the chain has" };
+    output::line(format_args!("  found nonce {nonce} ({nonce:#010x}) on {device}: {}, {remark}", share.hash))
+}

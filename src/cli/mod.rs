@@ -1,0 +1,64 @@
+//! The command line: what can be typed, one file per command, and what the exit code says.
+
+mod devices;
+mod failure;
+mod kernel;
+mod mine;
+mod options;
+mod output;
+mod scan;
+mod selftest;
+mod team;
+mod verify;
+
+use clap::{Parser, Subcommand};
+
+use crate::runtime::Stop;
+
+pub use failure::{Exit, Failure};
+
+/// What can be typed.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about = "Mines double SHA-256 on GPUs, checks every hit on the CPU, and accounts for every nonce",
+    after_help = "Exit codes: 0 done, 2 bad usage or input, 3 no usable device, 4 self-test failed, 130 interrupted.\n\
+                  Messages go to standard error; RUST_LOG=adit=debug shows more of them."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the devices of this machine, and why one is not used
+    Devices(devices::Args),
+    /// Prove that a device computes rightly: real headers, edges, many hits
+    Selftest(selftest::Args),
+    /// Find every nonce of a header whose hash meets a target
+    Scan(scan::Args),
+    /// Mine: find real blocks again, with every nonce accounted for
+    Mine(mine::Args),
+    /// Hash a header on the CPU and compare it with its target
+    Verify(verify::Args),
+    /// Look at the kernels
+    #[command(subcommand)]
+    Kernel(kernel::Command),
+}
+
+/// Runs the command until it is done or `stop` is requested.
+///
+/// # Errors
+///
+/// What went wrong, with the exit code that says so.
+pub fn run(cli: Cli, stop: &Stop) -> Result<(), Failure> {
+    match cli.command {
+        Command::Devices(args) => devices::run(&args),
+        Command::Selftest(args) => selftest::run(&args, stop),
+        Command::Scan(args) => scan::run(&args, stop),
+        Command::Mine(args) => mine::run(&args, stop),
+        Command::Verify(args) => verify::run(&args),
+        Command::Kernel(command) => kernel::run(&command),
+    }
+}

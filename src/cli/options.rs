@@ -1,0 +1,90 @@
+//! Options that several commands share.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::device::inventory::Selector;
+use crate::kernel::Variant;
+use crate::work::{Nonces, NoncesError};
+
+/// Which devices, and how hard they work.
+#[derive(Debug, Args)]
+pub(super) struct DeviceOptions {
+    /// Use this device: index, part of the name, PCI address, or `cpu`; can be given many times.
+    /// Default: all real GPUs, else the faster of software adapter and CPU
+    #[arg(long = "device", short = 'd', value_name = "DEVICE", value_parser = selector)]
+    pub(super) devices: Vec<(String, Selector)>,
+
+    /// Kernel for the GPUs; `adit kernel list` shows the names
+    #[arg(long, value_name = "NAME", default_value_t = Variant::DEFAULT)]
+    pub(super) variant: Variant,
+}
+
+/// How long a batch takes: what is left for the desktop in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Profile {
+    /// 2 ms batches: nothing else notices
+    Background,
+    /// 12 ms batches: the desktop stays smooth
+    Desktop,
+    /// 50 ms batches: for a machine that does nothing else
+    Dedicated,
+}
+
+impl Profile {
+    pub(super) const fn batch_time(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Background => 2,
+            Self::Desktop => 12,
+            Self::Dedicated => 50,
+        })
+    }
+}
+
+fn selector(text: &str) -> Result<(String, Selector), String> {
+    if text.trim().is_empty() {
+        return Err("give an index, part of a name, a PCI address, or cpu".to_owned());
+    }
+    text.parse().map(|selector| (text.to_owned(), selector)).map_err(|never: std::convert::Infallible| match never {})
+}
+
+/// `A..B`, decimal or with 0x; either end may be left out.
+pub(super) fn nonces(text: &str) -> Result<Nonces, String> {
+    let form = || format!("{text:?} is no range: write A..B, such as 0..1000000 or 0x7c000000..0x7d000000");
+    let (start, end) = text.split_once("..").ok_or_else(form)?;
+    let number = |text: &str, default: u64| match text.trim() {
+        "" => Ok(default),
+        text => match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => text.replace('_', "").parse(),
+        }
+        .map_err(|_| form()),
+    };
+    let (start, end) = (number(start, 0)?, number(end, Nonces::ALL.end())?);
+    Nonces::new(start, end).map_err(|error: NoncesError| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_in_both_bases_and_refused_with_a_reason() {
+        assert_eq!(nonces("0..4294967296"), Ok(Nonces::ALL));
+        assert_eq!(nonces(".."), Ok(Nonces::ALL));
+        assert_eq!(nonces("0x10..0x20"), Ok(Nonces::new(16, 32).unwrap()));
+        assert_eq!(nonces("1_000.."), Ok(Nonces::new(1000, 1 << 32).unwrap()));
+        for (text, reason) in [
+            ("5", "A..B"),
+            ("a..b", "A..B"),
+            ("-1..5", "A..B"),
+            ("9..3", "reversed"),
+            ("0..4294967297", "passes"),
+            ("0..99999999999999999999", "A..B"),
+        ] {
+            let error = nonces(text).unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+}

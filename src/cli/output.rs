@@ -1,0 +1,25 @@
+//! Lines on standard output and standard error. A closed pipe is an error here, never a panic.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+use super::Failure;
+
+/// One line for the user or the next program in the pipe.
+pub(super) fn line(text: impl Display) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// One line of JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    line(serde_json::to_string(value).map_err(|error| io::Error::other(error.to_string()))?)
+}
+
+/// A remark beside the output. Nothing can be done when it cannot be shown.
+pub(super) fn note(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,270 @@
+//! `adit scan`
+
+use std::io::{self, BufRead as _, Read as _};
+
+use bitcoin::block::Header;
+use bitcoin::Target;
+use serde::Serialize;
+
+use super::options::{DeviceOptions, Profile, nonces};
+use super::{Failure, output, team};
+use crate::chain;
+use crate::device::DeviceInfo;
+use crate::engine::{DeviceReport, JobReport};
+use crate::limits::{HEADER_LINE, HITS_PER_SCAN};
+use crate::runtime::{Crew, Flow, Notice, Stop};
+use crate::ui::progress::Progress;
+use crate::ui::text;
+use crate::work::{Job, JobId, Nonces, Share};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The header: 160 hex digits (its nonce is ignored), or `-` for one per line on standard input
+    header: String,
+
+    /// Nonces to scan, A..B without B; decimal or 0x
+    #[arg(long, value_name = "A..B", value_parser = nonces, default_value = "0..4294967296")]
+    nonces: Nonces,
+
+    /// Largest hash that counts: 64 hex digits as explorers show them, or 8 as in a header's bits.
+    /// Default: the header's own bits
+    #[arg(long, value_parser = |text: &str| chain::parse_target(text), conflicts_with = "difficulty")]
+    target: Option<Target>,
+
+    /// The target as a difficulty
+    #[arg(long, value_parser = difficulty)]
+    difficulty: Option<Target>,
+
+    #[command(flatten)]
+    options: DeviceOptions,
+
+    /// How long a batch takes on a GPU
+    #[arg(long, value_enum, default_value_t = Profile::Dedicated)]
+    profile: Profile,
+
+    /// Print one JSON object per header
+    #[arg(long)]
+    json: bool,
+}
+
+fn difficulty(text: &str) -> Result<Target, String> {
+    let number: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    chain::target_of_difficulty(number).map_err(|error| error.to_string())
+}
+
+pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
+    if args.header == "-" {
+        return scan_lines(args, stop);
+    }
+    let job = job(args, &args.header, 1)?;
+    scan(args, job, &mut crew(args, stop)?, stop)
+}
+
+/// Scans a header per line. Each line is answered before the next is read.
+fn scan_lines(args: &Args, stop: &Stop) -> Result<(), Failure> {
+    let mut input = io::stdin().lock();
+    // Opened for the first header, so that bad input does not wait for drivers.
+    let mut open = None;
+    for number in 1.. {
+        let mut line = String::new();
+        let read = input.by_ref().take(HEADER_LINE).read_line(&mut line);
+        let in_line = |error: &dyn std::fmt::Display| Failure::usage(format!("line {number}: {error}"));
+        if read.map_err(|error| in_line(&error))? == 0 {
+            break;
+        }
+        if line.trim().is_empty() {
+            continue;
+        }
+        let job = job(args, &line, number).map_err(|failure| in_line(&failure.message))?;
+        let crew = match &mut open {
+            Some(crew) => crew,
+            None => open.insert(crew(args, stop)?),
+        };
+        scan(args, job, crew, stop)?;
+    }
+    Ok(())
+}
+
+fn crew(args: &Args, stop: &Stop) -> Result<Crew, Failure> {
+    let batch_time = args.profile.batch_time();
+    Ok(Crew::new(team::open(&args.options, batch_time)?, batch_time, stop.clone()))
+}
+
+fn job(args: &Args, header: &str, id: u64) -> Result<Job, Failure> {
+    let header = chain::parse_header(header).map_err(Failure::usage)?;
+    let target = match args.target.or(args.difficulty) {
+        Some(target) => target,
+        None => chain::decode_bits(header.bits).map_err(|error| {
+            Failure::usage(format!("{error}; give --target or --difficulty to scan for another target"))
+        })?,
+    };
+    let expected = expected_hits(&target, args.nonces);
+    #[expect(clippy::cast_precision_loss, reason = "the bound is a power of two")]
+    if expected > HITS_PER_SCAN as f64 {
+        return Err(Failure::usage(format!(
+            "about {expected:.0} of the nonces {} meet this target, more than the {HITS_PER_SCAN} that a scan \
+             keeps; scan fewer with --nonces A..B or ask for a harder target",
+            args.nonces
+        )));
+    }
+    Ok(Job { id: JobId(id), header, target, nonces: args.nonces })
+}
+
+/// How many hashes of the range meet the target, on average.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn expected_hits(target: &Target, nonces: Nonces) -> f64 {
+    let bytes = target.to_be_bytes();
+    let fraction = bytes.iter().rev().fold(0.0, |sum, byte| (sum + f64::from(*byte)) / 256.0);
+    fraction * nonces.len() as f64
+}
+
+fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failure> {
+    let header = job.header;
+    let progress = Progress::new(job.nonces.len(), "scan", args.json);
+    let mut shares: Vec<Share> = Vec::new();
+    let mut failure = None;
+    let report = crew.work(job, |notice| {
+        match notice {
+            Notice::Progress(tally, _) => progress.update(tally),
+            Notice::Found(_, share) => {
+                shares.push(*share);
+                if !args.json {
+                    progress.suspend(|| failure = failure.take().or(print_share(share).err()));
+                }
+            }
+            Notice::Fault(device, why) => progress.suspend(|| output::note(format_args!("{device}: {why}"))),
+            Notice::Dismissed(device, why) => {
+                progress.suspend(|| output::note(format_args!("{device} gets no more work: {why}")));
+            }
+        }
+        if failure.is_some() || shares.len() > HITS_PER_SCAN { Flow::End } else { Flow::Continue }
+    });
+    drop(progress);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let devices: Vec<&DeviceInfo> = report.devices.iter().filter_map(|d| crew.device(d.device)).collect();
+    if args.json {
+        output::json(&Scanned::new(&header, &shares, &report, &devices))?;
+    } else {
+        print_summary(&report, &devices)?;
+    }
+    if stop.is_requested() {
+        Err(Failure::interrupted())
+    } else if report.complete {
+        Ok(())
+    } else if crew.can_work() {
+        Err(Failure::usage(format!("more than {HITS_PER_SCAN} nonces meet the target; the scan was ended")))
+    } else {
+        Err(Failure::no_device(format!(
+            "no device is left; {} of {} nonces were scanned",
+            text::count(report.tally.scanned),
+            text::count(report.space.len())
+        )))
+    }
+}
+
+fn print_share(share: &Share) -> Result<(), Failure> {
+    let nonce = share.header.nonce;
+    output::line(format_args!("nonce {nonce:>10} ({nonce:#010x})  hash {}", share.hash))
+}
+
+fn print_summary(report: &JobReport, devices: &[&DeviceInfo]) -> Result<(), Failure> {
+    output::line(format_args!(
+        "assigned {}, scanned {}, candidates {}, wrong {}, scanned again after overflow {}",
+        text::count(report.tally.assigned),
+        text::count(report.tally.scanned),
+        report.counters.candidates,
+        report.counters.wrong,
+        text::count(report.rescanned()),
+    ))?;
+    let names: Vec<String> = devices.iter().map(|info| text::device(info)).collect();
+    output::line(format_args!(
+        "{} at {} on {}",
+        text::time(report.elapsed),
+        text::rate(report.hashes_per_second()),
+        names.join(" and "),
+    ))
+}
+
+/// The documented JSON of a scan.
+#[derive(Serialize)]
+struct Scanned<'s> {
+    hits: Vec<Hit>,
+    assigned: u64,
+    scanned: u64,
+    candidates: u64,
+    wrong: u64,
+    rescanned: u64,
+    seconds: f64,
+    hashes_per_second: Option<f64>,
+    /// The names of the devices.
+    device: String,
+    devices: Vec<Worker<'s>>,
+    complete: bool,
+}
+
+#[derive(Serialize)]
+struct Hit {
+    nonce: u32,
+    version: i32,
+    hash: String,
+}
+
+/// One device in the JSON of a scan or a run.
+#[derive(Serialize)]
+pub(super) struct Worker<'s> {
+    #[serde(flatten)]
+    info: &'s DeviceInfo,
+    /// Nonces in its batches, believed or not.
+    tested: u64,
+    /// Its mistakes.
+    faults: u32,
+}
+
+impl<'s> Scanned<'s> {
+    fn new(header: &Header, shares: &[Share], report: &JobReport, devices: &[&'s DeviceInfo]) -> Self {
+        let mut hits: Vec<Hit> = shares
+            .iter()
+            .map(|share| Hit {
+                nonce: share.header.nonce,
+                version: header.version.to_consensus(),
+                hash: share.hash.to_string(),
+            })
+            .collect();
+        hits.sort_by_key(|hit| hit.nonce);
+        let names: Vec<&str> = devices.iter().map(|info| info.name.as_str()).collect();
+        Self {
+            hits,
+            assigned: report.tally.assigned,
+            scanned: report.tally.scanned,
+            candidates: report.counters.candidates,
+            wrong: report.counters.wrong,
+            rescanned: report.rescanned(),
+            seconds: report.elapsed.as_secs_f64(),
+            hashes_per_second: report.hashes_per_second(),
+            device: names.join(", "),
+            devices: devices.iter().zip(&report.devices).map(|(info, report)| Worker::new(info, report)).collect(),
+            complete: report.complete,
+        }
+    }
+}
+
+impl<'s> Worker<'s> {
+    pub(super) fn new(info: &'s DeviceInfo, report: &DeviceReport) -> Self {
+        Self { info, tested: report.tested, faults: report.faults }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_expected_hits_of_a_target() {
+        let all = Nonces::ALL;
+        assert!((expected_hits(&Target::MAX, all) - 1.0).abs() < 1e-4, "difficulty 1");
+        let half = chain::parse_target(&format!("7f{}", "ff".repeat(31))).unwrap();
+        assert!((expected_hits(&half, Nonces::new(0, 100).unwrap()) - 50.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,3 @@
+//! Who hands out work.
+
+pub mod replay;

@@ -1,0 +1,4 @@
+//! How things look to a person.
+
+pub mod progress;
+pub mod text;

@@ -1,0 +1,96 @@
+//! Figures and lines for people.
+
+use std::time::Duration;
+
+use crate::device::DeviceInfo;
+
+/// A rate such as `12.3 MH/s`; `unknown` when nothing was measured.
+#[must_use]
+pub fn rate(hashes_per_second: Option<f64>) -> String {
+    let Some(rate) = hashes_per_second else { return "unknown".to_owned() };
+    let units = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s"];
+    let mut value = rate;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = if unit == 0 || value >= 99.95 { 0 } else if value >= 9.995 { 1 } else { 2 };
+    format!("{value:.decimals$} {}", units[unit])
+}
+
+/// A count with its thousands apart: `4,294,967,296`.
+#[must_use]
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A time such as `3.2 s`, `4 min 05 s` or `2 h 10 min`.
+#[must_use]
+pub fn time(elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", elapsed.as_secs_f64()),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A device in a line: name, backend, PCI address and kernel.
+#[must_use]
+pub fn device(info: &DeviceInfo) -> String {
+    let pci = info.pci.as_ref().map(|pci| format!(", {pci}")).unwrap_or_default();
+    format!("{} ({}, {}{pci}) with {}", clean(&info.name), info.kind, info.backend, info.kernel)
+}
+
+/// Foreign text on one line: control characters (which could move the cursor) are replaced, and long
+/// text is cut.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_three_digits_and_a_fitting_unit() {
+        for (value, text) in [
+            (0.0, "0 H/s"),
+            (999.4, "999 H/s"),
+            (999.6, "1.00 kH/s"),
+            (12_345_678.0, "12.3 MH/s"),
+            (99_960_000.0, "100 MH/s"),
+            (10.99e9, "11.0 GH/s"),
+            (5e15, "5000 TH/s"),
+        ] {
+            assert_eq!(rate(Some(value)), text);
+        }
+        assert_eq!(rate(None), "unknown");
+    }
+
+    #[test]
+    fn counts_and_times_read_well() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(4_294_967_296), "4,294,967,296");
+        assert_eq!(time(Duration::from_millis(3240)), "3.2 s");
+        assert_eq!(time(Duration::from_secs(245)), "4 min 05 s");
+        assert_eq!(time(Duration::from_secs(7850)), "2 h 10 min");
+    }
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor() {
+        assert_eq!(clean("GPU\u{1b}[2J\nfake line"), "GPU\u{fffd}[2J\u{fffd}fake line");
+        assert_eq!(clean(&"x".repeat(1000)).len(), 200);
+    }
+}
