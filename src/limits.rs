@@ -28,6 +28,10 @@ pub const MAX_BATCH_TIME: Duration = Duration::from_millis(250);
 /// lost, and so is its device.
 pub const BATCH_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The same for a batch of the self-test: some drivers compile at the first dispatch, software adapters
+/// slowly.
+pub const SELFTEST_DEADLINE: Duration = Duration::from_secs(60);
+
 /// How many times longer than expected a batch may take before its device counts as hung.
 pub const BATCH_PATIENCE: u32 = 20;
 

@@ -40,7 +40,11 @@ fn start_logging() {
     // Graphics libraries complain a lot about what they then handle.
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,wgpu_core=error,wgpu_hal=off,naga=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
     // A panic in a driver is caught where it happens and reported there; this is for the log.
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
 }

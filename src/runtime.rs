@@ -95,7 +95,9 @@ impl Crew {
             let info = device.info().clone();
             let (mailbox, orders) = channel();
             let sender = sender.clone();
-            std::thread::spawn(move || occupy(id, Driver::new(device, batch_time), &orders, &sender));
+            std::thread::spawn(move || {
+                occupy(id, Driver::new(device, batch_time), &orders, &sender);
+            });
             seats.push(Seat { info, mailbox: Some(mailbox), gone: false });
             engine.handle(Input::Joined(id), Instant::now(), &mut Vec::new());
         }

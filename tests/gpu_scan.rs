@@ -165,7 +165,7 @@ fn recorded(line: &str) -> (&str, Header) {
 }
 
 #[test]
-#[ignore = "takes seconds on a GPU, and half an hour on one that runs in software"]
+#[ignore = "takes seconds on a GPU, and minutes on one that runs in software"]
 fn a_whole_header_has_its_two_known_hits() {
     let Some(adapters) = gpu("a_whole_header_has_its_two_known_hits") else { return };
     let header = KNOWN_BLOCKS[0].header().unwrap();

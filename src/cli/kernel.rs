@@ -60,7 +60,9 @@ fn list(json: bool) -> Result<(), Failure> {
     table.load_style(presets::NOTHING);
     table.set_header(["name", "Σ", "σ", "Ch+Maj", "adds", "job words", "good for"]);
     for listed in listed {
-        let figure = |of: fn(&Cost) -> usize| listed.operations.as_ref().map_or("–".to_owned(), |c| of(c).to_string());
+        let figure = |of: fn(&Cost) -> usize| {
+            listed.operations.as_ref().map_or("–".to_owned(), |c| of(c).to_string())
+        };
         table.add_row([
             listed.name.clone(),
             figure(|cost| cost.big_sigma),

@@ -67,7 +67,10 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "replay:" => Ok(Self::Replay),
-            _ => Err("it is no source of work; `replay:` is the one that this version knows".to_owned()),
+            _ => {
+                Err("it is no source of work; `replay:` is the one that this version knows"
+                    .to_owned())
+            }
         }
     }
 }
@@ -145,12 +148,39 @@ struct Summary {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event<'e> {
-    Device { device: u16, #[serde(flatten)] info: &'e DeviceInfo },
-    Job { job: u64, network: &'e str, height: u32, nonces: [u64; 2], window: bool },
-    Found { job: u64, device: u16, nonce: u32, version: i32, hash: String, expected: bool },
-    Fault { device: u16, why: &'e str },
-    Dismissed { device: u16, why: &'e str },
-    Summary { #[serde(flatten)] summary: &'e Summary, devices: Vec<Worker<'e>> },
+    Device {
+        device: u16,
+        #[serde(flatten)]
+        info: &'e DeviceInfo,
+    },
+    Job {
+        job: u64,
+        network: &'e str,
+        height: u32,
+        nonces: [u64; 2],
+        window: bool,
+    },
+    Found {
+        job: u64,
+        device: u16,
+        nonce: u32,
+        version: i32,
+        hash: String,
+        expected: bool,
+    },
+    Fault {
+        device: u16,
+        why: &'e str,
+    },
+    Dismissed {
+        device: u16,
+        why: &'e str,
+    },
+    Summary {
+        #[serde(flatten)]
+        summary: &'e Summary,
+        devices: Vec<Worker<'e>>,
+    },
 }
 
 impl Run<'_> {
@@ -163,7 +193,11 @@ impl Run<'_> {
             }
         }
         if !self.args.json {
-            output::line(format_args!("about {} in all, measured for {} s", text::rate(Some(speed)), TRIAL.as_secs_f64()))?;
+            output::line(format_args!(
+                "about {} in all, measured for {} s",
+                text::rate(Some(speed)),
+                TRIAL.as_secs_f64()
+            ))?;
         }
         Ok(())
     }
@@ -174,7 +208,8 @@ impl Run<'_> {
 
     fn mine(&mut self, replay: &mut Replay) -> Result<(), Failure> {
         let endless = self.args.time.is_some() || self.args.shares.is_some();
-        let blocks = self.args.blocks.unwrap_or(if endless { u64::MAX } else { Replay::len() as u64 });
+        let blocks =
+            self.args.blocks.unwrap_or(if endless { u64::MAX } else { Replay::len() as u64 });
         while self.summary.blocks < blocks && !self.is_over() {
             let job = replay.next_job().map_err(Failure::usage)?;
             self.work(&job)?;
@@ -190,7 +225,8 @@ impl Run<'_> {
 
     fn work(&mut self, job: &ReplayJob) -> Result<(), Failure> {
         let (args, begun) = (self.args, self.begun);
-        let title = format!("block {} ({})", text::count(job.block.height.into()), job.block.network);
+        let title =
+            format!("block {} ({})", text::count(job.block.height.into()), job.block.network);
         tell_job(args, job, &title)?;
         let progress = Progress::new(job.job.nonces.len(), &title, args.json);
         let mut found = None;
@@ -259,12 +295,14 @@ impl Run<'_> {
         self.summary.hashes_per_second = rate(self.summary.scanned, elapsed);
         self.summary.interrupted = self.stop.is_requested();
         let workers = self.workers.iter();
-        let devices = workers.filter_map(|worker| Some(Worker::new(self.crew.device(worker.device)?, worker)));
+        let devices = workers
+            .filter_map(|worker| Some(Worker::new(self.crew.device(worker.device)?, worker)));
         let event = Event::Summary { summary: &self.summary, devices: devices.collect() };
         if let Some(file) = &self.args.summary_json {
             let text = serde_json::to_string_pretty(&event).map_err(Failure::usage)?;
-            std::fs::write(file, text + "\n")
-                .map_err(|error| Failure::usage(format!("cannot write the summary to {}: {error}", file.display())))?;
+            std::fs::write(file, text + "\n").map_err(|error| {
+                Failure::usage(format!("cannot write the summary to {}: {error}", file.display()))
+            })?;
         }
         if self.args.json {
             return output::json(&event);
@@ -311,7 +349,12 @@ fn tell_job(args: &Args, job: &ReplayJob, title: &str) -> Result<(), Failure> {
     }
 }
 
-fn tell_share(args: &Args, job: &ReplayJob, device: DeviceId, share: &Share) -> Result<(), Failure> {
+fn tell_share(
+    args: &Args,
+    job: &ReplayJob,
+    device: DeviceId,
+    share: &Share,
+) -> Result<(), Failure> {
     let expected = job.is_solved_by(share);
     let nonce = share.header.nonce;
     if args.json {
@@ -324,6 +367,10 @@ fn tell_share(args: &Args, job: &ReplayJob, device: DeviceId, share: &Share) -> 
             expected,
         });
     }
-    let remark = if expected { "the hash that the chain has" } else { "NOT the hash that the chain has" };
-    output::line(format_args!("  found nonce {nonce} ({nonce:#010x}) on {device}: {}, {remark}", share.hash))
+    let remark =
+        if expected { "the hash that the chain has" } else { "NOT the hash that the chain has" };
+    output::line(format_args!(
+        "  found nonce {nonce} ({nonce:#010x}) on {device}: {}, {remark}",
+        share.hash
+    ))
 }

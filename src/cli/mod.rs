@@ -3,6 +3,7 @@
 mod devices;
 mod failure;
 mod kernel;
+mod lines;
 mod mine;
 mod options;
 mod output;
@@ -17,13 +18,16 @@ use crate::runtime::Stop;
 
 pub use failure::{Exit, Failure};
 
+/// Where the output goes and what the exit code says; under every command that works on devices too.
+const OUTCOME: &str = "Exit codes: 0 done, 2 bad usage or input, 3 no usable device, 4 self-test failed, 130 interrupted.\n\
+     Messages go to standard error; RUST_LOG=adit=debug shows more of them.";
+
 /// What can be typed.
 #[derive(Debug, Parser)]
 #[command(
     version,
     about = "Mines double SHA-256 on GPUs, checks every hit on the CPU, and accounts for every nonce",
-    after_help = "Exit codes: 0 done, 2 bad usage or input, 3 no usable device, 4 self-test failed, 130 interrupted.\n\
-                  Messages go to standard error; RUST_LOG=adit=debug shows more of them."
+    after_help = OUTCOME
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -35,10 +39,13 @@ enum Command {
     /// List the devices of this machine, and why one is not used
     Devices(devices::Args),
     /// Prove that a device computes rightly: real headers, edges, many hits
+    #[command(after_help = OUTCOME)]
     Selftest(selftest::Args),
     /// Find every nonce of a header whose hash meets a target
+    #[command(after_help = OUTCOME)]
     Scan(scan::Args),
     /// Mine: find real blocks again, with every nonce accounted for
+    #[command(after_help = OUTCOME)]
     Mine(mine::Args),
     /// Hash a header on the CPU and compare it with its target
     Verify(verify::Args),

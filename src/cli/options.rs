@@ -46,12 +46,16 @@ fn selector(text: &str) -> Result<(String, Selector), String> {
     if text.trim().is_empty() {
         return Err("give an index, part of a name, a PCI address, or cpu".to_owned());
     }
-    text.parse().map(|selector| (text.to_owned(), selector)).map_err(|never: std::convert::Infallible| match never {})
+    text.parse()
+        .map(|selector| (text.to_owned(), selector))
+        .map_err(|never: std::convert::Infallible| match never {})
 }
 
 /// `A..B`, decimal or with 0x; either end may be left out.
 pub(super) fn nonces(text: &str) -> Result<Nonces, String> {
-    let form = || format!("{text:?} is no range: write A..B, such as 0..1000000 or 0x7c000000..0x7d000000");
+    let form = || {
+        format!("{text:?} is no range: write A..B, such as 0..1000000 or 0x7c000000..0x7d000000")
+    };
     let (start, end) = text.split_once("..").ok_or_else(form)?;
     let number = |text: &str, default: u64| match text.trim() {
         "" => Ok(default),

@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead as _, Read as _};
 
-use bitcoin::block::Header;
 use bitcoin::Target;
+use bitcoin::block::Header;
 use serde::Serialize;
 
 use super::options::{DeviceOptions, Profile, nonces};
@@ -68,7 +68,8 @@ fn scan_lines(args: &Args, stop: &Stop) -> Result<(), Failure> {
     for number in 1.. {
         let mut line = String::new();
         let read = input.by_ref().take(HEADER_LINE).read_line(&mut line);
-        let in_line = |error: &dyn std::fmt::Display| Failure::usage(format!("line {number}: {error}"));
+        let in_line =
+            |error: &dyn std::fmt::Display| Failure::usage(format!("line {number}: {error}"));
         if read.map_err(|error| in_line(&error))? == 0 {
             break;
         }
@@ -95,7 +96,9 @@ fn job(args: &Args, header: &str, id: u64) -> Result<Job, Failure> {
     let target = match args.target.or(args.difficulty) {
         Some(target) => target,
         None => chain::decode_bits(header.bits).map_err(|error| {
-            Failure::usage(format!("{error}; give --target or --difficulty to scan for another target"))
+            Failure::usage(format!(
+                "{error}; give --target or --difficulty to scan for another target"
+            ))
         })?,
     };
     let expected = expected_hits(&target, args.nonces);
@@ -132,9 +135,12 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
                     progress.suspend(|| failure = failure.take().or(print_share(share).err()));
                 }
             }
-            Notice::Fault(device, why) => progress.suspend(|| output::note(format_args!("{device}: {why}"))),
+            Notice::Fault(device, why) => {
+                progress.suspend(|| output::note(format_args!("{device}: {why}")));
+            }
             Notice::Dismissed(device, why) => {
-                progress.suspend(|| output::note(format_args!("{device} gets no more work: {why}")));
+                progress
+                    .suspend(|| output::note(format_args!("{device} gets no more work: {why}")));
             }
         }
         if failure.is_some() || shares.len() > HITS_PER_SCAN { Flow::End } else { Flow::Continue }
@@ -143,9 +149,10 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
     if let Some(failure) = failure {
         return Err(failure);
     }
-    let devices: Vec<&DeviceInfo> = report.devices.iter().filter_map(|d| crew.device(d.device)).collect();
+    let devices: Vec<&DeviceInfo> =
+        report.devices.iter().filter_map(|d| crew.device(d.device)).collect();
     if args.json {
-        output::json(&Scanned::new(&header, &shares, &report, &devices))?;
+        output::json(&Account::new(&header, &shares, &report, &devices))?;
     } else {
         print_summary(&report, &devices)?;
     }
@@ -154,7 +161,9 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
     } else if report.complete {
         Ok(())
     } else if crew.can_work() {
-        Err(Failure::usage(format!("more than {HITS_PER_SCAN} nonces meet the target; the scan was ended")))
+        Err(Failure::usage(format!(
+            "more than {HITS_PER_SCAN} nonces meet the target; the scan was ended"
+        )))
     } else {
         Err(Failure::no_device(format!(
             "no device is left; {} of {} nonces were scanned",
@@ -189,7 +198,7 @@ fn print_summary(report: &JobReport, devices: &[&DeviceInfo]) -> Result<(), Fail
 
 /// The documented JSON of a scan.
 #[derive(Serialize)]
-struct Scanned<'s> {
+struct Account<'s> {
     hits: Vec<Hit>,
     assigned: u64,
     scanned: u64,
@@ -222,8 +231,13 @@ pub(super) struct Worker<'s> {
     faults: u32,
 }
 
-impl<'s> Scanned<'s> {
-    fn new(header: &Header, shares: &[Share], report: &JobReport, devices: &[&'s DeviceInfo]) -> Self {
+impl<'s> Account<'s> {
+    fn new(
+        header: &Header,
+        shares: &[Share],
+        report: &JobReport,
+        devices: &[&'s DeviceInfo],
+    ) -> Self {
         let mut hits: Vec<Hit> = shares
             .iter()
             .map(|share| Hit {
@@ -244,7 +258,11 @@ impl<'s> Scanned<'s> {
             seconds: report.elapsed.as_secs_f64(),
             hashes_per_second: report.hashes_per_second(),
             device: names.join(", "),
-            devices: devices.iter().zip(&report.devices).map(|(info, report)| Worker::new(info, report)).collect(),
+            devices: devices
+                .iter()
+                .zip(&report.devices)
+                .map(|(info, report)| Worker::new(info, report))
+                .collect(),
             complete: report.complete,
         }
     }

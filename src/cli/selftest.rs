@@ -4,7 +4,7 @@ use super::options::DeviceOptions;
 use super::{Failure, output, team};
 use crate::device::inventory::{Choice, inventory};
 use crate::device::selftest::checks;
-use crate::limits::BATCH_DEADLINE;
+use crate::limits::SELFTEST_DEADLINE;
 use crate::runtime::Stop;
 use crate::ui::text;
 
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         };
         output::line(text::device(device.info()))?;
         let (mut passed, mut total) = (0, 0);
-        for check in checks(device.as_mut(), BATCH_DEADLINE) {
+        for check in checks(device.as_mut(), SELFTEST_DEADLINE) {
             if stop.is_requested() {
                 return Err(Failure::interrupted());
             }

@@ -19,10 +19,15 @@ const TRIAL: Duration = Duration::from_millis(400);
 /// # Errors
 ///
 /// When no device is left.
-pub(super) fn open(options: &DeviceOptions, batch_time: Duration) -> Result<Vec<Box<dyn Device>>, Failure> {
+pub(super) fn open(
+    options: &DeviceOptions,
+    batch_time: Duration,
+) -> Result<Vec<Box<dyn Device>>, Failure> {
     match select(options)? {
         Choice::Use(entries) => open_all(&entries, options.variant),
-        Choice::Fastest(entries) => fastest(open_all(&entries, options.variant)?, batch_time).map(|device| vec![device]),
+        Choice::Fastest(entries) => {
+            fastest(open_all(&entries, options.variant)?, batch_time).map(|device| vec![device])
+        }
     }
 }
 
@@ -31,7 +36,9 @@ pub(super) fn select(options: &DeviceOptions) -> Result<Choice, Failure> {
     let selectors: Vec<_> = options.devices.iter().map(|(_, selector)| selector.clone()).collect();
     let entries = inventory(&selectors).map_err(Failure::no_device)?;
     if options.devices.is_empty() && entries.len() == 1 {
-        note("No graphics adapter was found (is a Vulkan, Metal or DX12 driver installed?), so the CPU works.");
+        note(
+            "No graphics adapter was found (is a Vulkan, Metal or DX12 driver installed?), so the CPU works.",
+        );
     }
     choose(&entries, &options.devices).map_err(Failure::usage)
 }
@@ -65,7 +72,10 @@ fn open_all(entries: &[Entry], variant: Variant) -> Result<Vec<Box<dyn Device>>,
 }
 
 /// Measures devices that are one processor under several names, and keeps the fastest.
-fn fastest(devices: Vec<Box<dyn Device>>, batch_time: Duration) -> Result<Box<dyn Device>, Failure> {
+fn fastest(
+    devices: Vec<Box<dyn Device>>,
+    batch_time: Duration,
+) -> Result<Box<dyn Device>, Failure> {
     let mut measured: Vec<(f64, Box<dyn Device>)> = Vec::new();
     for device in devices {
         let name = device.info().name.clone();
@@ -78,7 +88,9 @@ fn fastest(devices: Vec<Box<dyn Device>>, batch_time: Duration) -> Result<Box<dy
     if measured.len() > 1 {
         let list: Vec<String> = measured
             .iter()
-            .map(|(rate, device)| format!("{} {}", text::clean(&device.info().name), text::rate(Some(*rate))))
+            .map(|(rate, device)| {
+                format!("{} {}", text::clean(&device.info().name), text::rate(Some(*rate)))
+            })
             .collect();
         note(format_args!(
             "No real GPU is there. Measured for {} s each: {}. The first works; --device chooses another.",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Device, DeviceError, DeviceInfo};
 use crate::limits::{BATCH_DEADLINE, BATCH_PATIENCE, MAX_BATCH, MAX_BATCH_TIME, MIN_BATCH};
-use crate::work::{Assignment, Batch, JobId, Nonces, Scan};
+use crate::work::{Assignment, Batch, JobId, Nonces, Scan, Speed, rate};
 
 /// A device with its queue.
 pub struct Driver {
@@ -20,7 +20,12 @@ impl Driver {
     /// Batches shall take `target` each.
     #[must_use]
     pub fn new(device: Box<dyn Device>, target: Duration) -> Self {
-        Self { device, pacer: Pacer::new(target), queue: VecDeque::new(), under_way: VecDeque::new() }
+        Self {
+            device,
+            pacer: Pacer::new(target),
+            queue: VecDeque::new(),
+            under_way: VecDeque::new(),
+        }
     }
 
     /// What the device is.
@@ -90,7 +95,8 @@ impl Driver {
 pub struct Pacer {
     target: Duration,
     size: u64,
-    /// Time per batch of the present size; unknown before the first.
+    speed: Speed,
+    /// The longest of the last batches of about the present size; unknown before the first.
     expected: Option<Duration>,
 }
 
@@ -98,7 +104,8 @@ impl Pacer {
     /// Batches shall take `target`, 250 ms at most.
     #[must_use]
     pub fn new(target: Duration) -> Self {
-        Self { target: target.min(MAX_BATCH_TIME), size: MIN_BATCH, expected: None }
+        let speed = Speed::default();
+        Self { target: target.min(MAX_BATCH_TIME), size: MIN_BATCH, speed, expected: None }
     }
 
     /// Nonces for the next batch.
@@ -110,7 +117,8 @@ impl Pacer {
     /// How long the next batch may take before its device counts as hung.
     #[must_use]
     pub fn deadline(&self) -> Duration {
-        self.expected.map_or(BATCH_DEADLINE, |expected| (expected * BATCH_PATIENCE).max(BATCH_DEADLINE))
+        self.expected
+            .map_or(BATCH_DEADLINE, |expected| (expected * BATCH_PATIENCE).max(BATCH_DEADLINE))
     }
 
     /// Learns from a batch. Grows fourfold at most at a time, because small batches say little of large
@@ -120,22 +128,21 @@ impl Pacer {
         if nonces * 2 < self.size {
             return;
         }
-        let ratio = self.target.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
+        self.speed.observe(nonces, elapsed);
+        self.expected = Some(elapsed.max(self.target));
+        let speed = match rate(nonces, elapsed) {
+            // Much too long: what was true before is so no longer.
+            Some(now) if elapsed > self.target * 2 => Some(now),
+            _ => self.speed.per_second(),
+        };
+        let Some(speed) = speed else { return };
         #[expect(
-            clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a positive estimate, clamped to the limits"
+            reason = "a positive estimate; clamped"
         )]
-        let wanted = (nonces as f64 * ratio) as u64;
-        self.size = if wanted < self.size {
-            wanted
-        } else {
-            // Half of the way damps the noise of single batches.
-            (self.size + (wanted - self.size).div_ceil(2)).min(self.size * 4)
-        }
-        .clamp(MIN_BATCH, MAX_BATCH);
-        self.expected = Some(elapsed.max(self.target));
+        let wanted = (speed * self.target.as_secs_f64()) as u64;
+        self.size = wanted.min(self.size * 4).clamp(MIN_BATCH, MAX_BATCH);
     }
 }
 
@@ -207,7 +214,8 @@ mod tests {
         while let Some((batch, _)) = driver.step().unwrap() {
             batches.push(batch);
         }
-        let (other, under_way): (Vec<_>, Vec<_>) = batches.into_iter().partition(|b| b.job.id == JobId(2));
+        let (other, under_way): (Vec<_>, Vec<_>) =
+            batches.into_iter().partition(|b| b.job.id == JobId(2));
         assert_eq!(other[0].nonces, Nonces::new(5, 10).unwrap());
         for batch in under_way {
             assert_eq!(batch.nonces.start(), next);

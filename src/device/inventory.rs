@@ -1,6 +1,5 @@
 //! All the devices of this machine, and which of them a run uses.
 
-
 use serde::Serialize;
 
 use super::cpu::Cpu;
@@ -74,7 +73,8 @@ impl std::str::FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim().to_lowercase();
-        let is_pci = text.contains(':') && text.chars().all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.');
+        let is_pci = text.contains(':')
+            && text.chars().all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.');
         Ok(match text.parse() {
             Ok(index) => Self::Index(index),
             Err(_) if text == "cpu" => Self::Cpu,
@@ -91,7 +91,8 @@ impl Selector {
             Self::Index(index) => entry.index == *index,
             // The domain 0000 is often left out.
             Self::Pci(pci) => entry.facts.pci.as_ref().is_some_and(|known| {
-                known.eq_ignore_ascii_case(pci) || known.to_lowercase().ends_with(&format!(":{pci}"))
+                known.eq_ignore_ascii_case(pci)
+                    || known.to_lowercase().ends_with(&format!(":{pci}"))
             }),
             Self::Name(part) => !part.is_empty() && entry.facts.name.to_lowercase().contains(part),
         }
@@ -104,13 +105,16 @@ impl Selector {
 ///
 /// When a graphics driver hangs or panics.
 pub fn inventory(selectors: &[Selector]) -> Result<Vec<Entry>, InventoryError> {
-    let cpu_alone = !selectors.is_empty() && selectors.iter().all(|selector| *selector == Selector::Cpu);
-    let adapters = if cpu_alone { Vec::new() } else { gpu::adapters().map_err(InventoryError::Drivers)? };
+    let cpu_alone =
+        !selectors.is_empty() && selectors.iter().all(|selector| *selector == Selector::Cpu);
+    let adapters =
+        if cpu_alone { Vec::new() } else { gpu::adapters().map_err(InventoryError::Drivers)? };
     Ok(entries(adapters))
 }
 
 fn entries(adapters: Vec<Adapter>) -> Vec<Entry> {
-    let gpus = adapters.into_iter().map(|adapter| (adapter.facts.clone(), Opener::Gpu(Box::new(adapter))));
+    let gpus =
+        adapters.into_iter().map(|adapter| (adapter.facts.clone(), Opener::Gpu(Box::new(adapter))));
     let all: Vec<_> = gpus.chain([(Cpu::facts(), Opener::Cpu)]).collect();
     let real_gpu = all.iter().any(|(facts, _)| !facts.kind.is_processor());
     let software = all.iter().any(|(facts, _)| facts.kind == Kind::Software);
@@ -119,10 +123,15 @@ fn entries(adapters: Vec<Adapter>) -> Vec<Entry> {
         .map(|(index, (facts, opener))| {
             let (used, unused_because) = match facts.kind {
                 kind if !kind.is_processor() => (Some(true), None),
-                Kind::Cpu if real_gpu => (Some(false), Some("a GPU is there; ask for it with --device cpu")),
+                Kind::Cpu if real_gpu => {
+                    (Some(false), Some("a GPU is there; ask for it with --device cpu"))
+                }
                 _ if real_gpu => (Some(false), Some("it is software, and a real GPU is there")),
                 Kind::Cpu if !software => (Some(true), None),
-                _ => (None, Some("no real GPU is there: the faster of software adapter and CPU is used")),
+                _ => (
+                    None,
+                    Some("no real GPU is there: the faster of software adapter and CPU is used"),
+                ),
             };
             Entry { index, facts, used, unused_because: unused_because.map(str::to_owned), opener }
         })
@@ -135,10 +144,18 @@ fn entries(adapters: Vec<Adapter>) -> Vec<Entry> {
 /// # Errors
 ///
 /// When a selector names no device.
-pub fn choose(entries: &[Entry], selectors: &[(String, Selector)]) -> Result<Choice, InventoryError> {
+pub fn choose(
+    entries: &[Entry],
+    selectors: &[(String, Selector)],
+) -> Result<Choice, InventoryError> {
     if selectors.is_empty() {
-        let real: Vec<Entry> = entries.iter().filter(|entry| entry.used == Some(true)).cloned().collect();
-        return Ok(if real.is_empty() { Choice::Fastest(entries.to_vec()) } else { Choice::Use(real) });
+        let real: Vec<Entry> =
+            entries.iter().filter(|entry| entry.used == Some(true)).cloned().collect();
+        return Ok(if real.is_empty() {
+            Choice::Fastest(entries.to_vec())
+        } else {
+            Choice::Use(real)
+        });
     }
     let mut chosen: Vec<Entry> = Vec::new();
     for (given, selector) in selectors {
@@ -151,7 +168,8 @@ pub fn choose(entries: &[Entry], selectors: &[(String, Selector)]) -> Result<Cho
             }
         }
         if before == chosen.len() && !known {
-            let known = entries.iter().map(|entry| format!("  {entry}")).collect::<Vec<_>>().join("\n");
+            let known =
+                entries.iter().map(|entry| format!("  {entry}")).collect::<Vec<_>>().join("\n");
             return Err(InventoryError::Unknown { given: given.clone(), known });
         }
     }
@@ -209,16 +227,23 @@ mod tests {
     }
 
     fn chosen(selectors: &[&str]) -> Result<Vec<usize>, InventoryError> {
-        let selectors: Vec<_> = selectors.iter().map(|s| ((*s).to_owned(), s.parse().unwrap())).collect();
+        let selectors: Vec<_> =
+            selectors.iter().map(|s| ((*s).to_owned(), s.parse().unwrap())).collect();
         match choose(&machine(), &selectors)? {
-            Choice::Use(entries) | Choice::Fastest(entries) => Ok(entries.iter().map(|e| e.index).collect()),
+            Choice::Use(entries) | Choice::Fastest(entries) => {
+                Ok(entries.iter().map(|e| e.index).collect())
+            }
         }
     }
 
     #[test]
     fn a_device_is_found_by_index_name_address_and_cpu() {
         assert_eq!(chosen(&["1"]).unwrap(), [1]);
-        assert_eq!(chosen(&["4090"]).unwrap_err().to_string().lines().count(), 6, "4090 is no index");
+        assert_eq!(
+            chosen(&["4090"]).unwrap_err().to_string().lines().count(),
+            6,
+            "4090 is no index"
+        );
         assert_eq!(chosen(&["rtx 40"]).unwrap(), [0, 1]);
         assert_eq!(chosen(&["02:00.0", "0000:01:00.0"]).unwrap(), [1, 0]);
         assert_eq!(chosen(&["cpu", "radeon", "cpu"]).unwrap(), [4, 2]);
@@ -239,6 +264,8 @@ mod tests {
             entry(1, "Ryzen", Kind::Cpu, None, None),
         ]
         .into();
-        assert!(matches!(choose(&only_software, &[]), Ok(Choice::Fastest(both)) if both.len() == 2));
+        assert!(
+            matches!(choose(&only_software, &[]), Ok(Choice::Fastest(both)) if both.len() == 2)
+        );
     }
 }

@@ -150,7 +150,10 @@ pub enum DeviceError {
 
 /// Runs a call that may never return, on a thread of its own. `None` when it did not end within
 /// `limit`; the thread is then left to itself.
-fn within<T: Send + 'static>(limit: Duration, call: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+fn within<T: Send + 'static>(
+    limit: Duration,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         // Nobody listens any more when the limit has passed.

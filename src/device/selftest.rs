@@ -13,7 +13,7 @@ use bitcoin::block::Header;
 
 use super::{Device, DeviceError};
 use crate::chain::{self, KNOWN_BLOCKS, KnownBlock};
-use crate::limits::{BATCH_DEADLINE, HITS_PER_BATCH, NONCES_PER_HEADER};
+use crate::limits::{HITS_PER_BATCH, NONCES_PER_HEADER, SELFTEST_DEADLINE};
 use crate::work::{Batch, Coverage, Filter, Job, JobId, Nonces, Scan, verify};
 
 /// Runs the suite on an idle device until a check fails.
@@ -22,7 +22,7 @@ use crate::work::{Batch, Coverage, Filter, Job, JobId, Nonces, Scan, verify};
 ///
 /// [`Refused`] when a check fails. Drop the device then: it may have batches under way.
 pub fn admit(device: &mut dyn Device) -> Result<(), Refused> {
-    let mut failures = checks(device, BATCH_DEADLINE)
+    let mut failures = checks(device, SELFTEST_DEADLINE)
         .filter_map(|Check { name, outcome }| Some((name, outcome.err()?)));
     let Some((check, why)) = failures.next() else { return Ok(()) };
     let info = device.info();
@@ -63,6 +63,7 @@ pub fn checks(device: &mut dyn Device, limit: Duration) -> Checks<'_> {
 }
 
 /// The suite at work: see [`checks`].
+#[must_use = "a check runs when it is asked for"]
 pub struct Checks<'a> {
     device: &'a mut dyn Device,
     limit: Duration,
@@ -402,7 +403,7 @@ mod tests {
     use crate::device::cpu::Cpu;
     use crate::device::sim::{Fault, Script, Sim};
 
-    const LIMIT: Duration = BATCH_DEADLINE;
+    const LIMIT: Duration = SELFTEST_DEADLINE;
 
     #[test]
     fn right_devices_pass_every_check() {
@@ -456,6 +457,16 @@ mod tests {
             }
         }
         assert!(nonces < 1_500_000 && hashed < 700_000, "{nonces} nonces, {hashed} hashed");
+    }
+
+    #[test]
+    fn near_misses_have_the_zeros_that_they_claim() {
+        let case = cases().into_iter().find(|case| case.name.contains("almost")).unwrap();
+        for (trials, (nonce, zeros)) in case.trials.chunks(3).zip(NEAR_MISSES) {
+            let hits = [0, 1, 2].map(|trial| trials[trial].expected());
+            let strict = if zeros == 32 { vec![nonce] } else { vec![] };
+            assert_eq!(hits, [vec![nonce], strict.clone(), strict]);
+        }
     }
 
     /// Runs the whole suite and names the checks that pass.

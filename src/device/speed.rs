@@ -21,8 +21,14 @@ pub fn measure(
     batch_time: Duration,
 ) -> Result<(f64, Box<dyn Device>), DeviceError> {
     let mut driver = Driver::new(device, batch_time);
-    let header = KNOWN_BLOCKS[0].header().map_err(|error| DeviceError::Driver(error.to_string()))?;
-    let job = Job { id: JobId(0), header: with_nonce(&header, 0), target: header.target(), nonces: Nonces::ALL };
+    let header =
+        KNOWN_BLOCKS[0].header().map_err(|error| DeviceError::Driver(error.to_string()))?;
+    let job = Job {
+        id: JobId(0),
+        header: with_nonce(&header, 0),
+        target: header.target(),
+        nonces: Nonces::ALL,
+    };
     let job = Arc::new(job);
     let begun = Instant::now();
     let (mut warm, mut hashes) = (None, 0_u64);

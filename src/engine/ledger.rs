@@ -111,7 +111,9 @@ impl Ledger {
             return None;
         }
         let free = self.intervals.iter().find_map(|(start, (end, state))| match state {
-            State::Free { returned } => Nonces::new(*start, *end).ok().map(|nonces| (nonces, *returned)),
+            State::Free { returned } => {
+                Nonces::new(*start, *end).ok().map(|nonces| (nonces, *returned))
+            }
             _ => None,
         });
         let (free, returned) = free?;
@@ -140,7 +142,12 @@ impl Ledger {
     /// # Errors
     ///
     /// When the device does not hold all of them. Nothing changes then.
-    pub fn give_back(&mut self, device: DeviceId, nonces: Nonces, reason: Reason) -> Result<(), LedgerError> {
+    pub fn give_back(
+        &mut self,
+        device: DeviceId,
+        nonces: Nonces,
+        reason: Reason,
+    ) -> Result<(), LedgerError> {
         self.release(device, nonces, State::Free { returned: true })?;
         if !nonces.is_empty() {
             *self.tally.given_back.entry(reason).or_default() += nonces.len();
@@ -157,7 +164,10 @@ impl Ledger {
             .filter_map(|(start, (end, _))| Nonces::new(*start, *end).ok())
             .collect();
         // What was just read as held can be given back.
-        held.into_iter().filter(|nonces| self.give_back(device, *nonces, reason).is_ok()).map(Nonces::len).sum()
+        held.into_iter()
+            .filter(|nonces| self.give_back(device, *nonces, reason).is_ok())
+            .map(Nonces::len)
+            .sum()
     }
 
     /// Recounts everything from the intervals: they cover the space exactly, and the counts are theirs.
@@ -182,12 +192,20 @@ impl Ledger {
             return Err(format!("the intervals end at {next}, the space at {}", self.space.end()));
         }
         if (scanned, held) != (self.tally.scanned, self.tally.held) {
-            return Err(format!("{scanned} scanned and {held} held are booked as {:?}", self.tally));
+            return Err(format!(
+                "{scanned} scanned and {held} held are booked as {:?}",
+                self.tally
+            ));
         }
         Ok(())
     }
 
-    fn release(&mut self, device: DeviceId, nonces: Nonces, state: State) -> Result<(), LedgerError> {
+    fn release(
+        &mut self,
+        device: DeviceId,
+        nonces: Nonces,
+        state: State,
+    ) -> Result<(), LedgerError> {
         if nonces.is_empty() {
             return Ok(());
         }
@@ -218,12 +236,15 @@ impl Ledger {
     fn set(&mut self, nonces: Nonces, state: State) {
         self.cut(nonces.start());
         self.cut(nonces.end());
-        let inside: Vec<u64> = self.intervals.range(nonces.start()..nonces.end()).map(|(start, _)| *start).collect();
+        let inside: Vec<u64> =
+            self.intervals.range(nonces.start()..nonces.end()).map(|(start, _)| *start).collect();
         for start in inside {
             self.intervals.remove(&start);
         }
         let (mut start, mut end) = (nonces.start(), nonces.end());
-        if let Some((before, (_, _))) = self.intervals.range(..start).next_back().filter(|(_, (_, s))| *s == state) {
+        if let Some((before, (_, _))) =
+            self.intervals.range(..start).next_back().filter(|(_, (_, s))| *s == state)
+        {
             start = *before;
         }
         if let Some((after, _)) = self.intervals.get(&end).filter(|(_, s)| *s == state).copied() {
@@ -235,11 +256,12 @@ impl Ledger {
 
     /// Makes `at` the boundary of two intervals, if it lies inside one.
     fn cut(&mut self, at: u64) {
-        if let Some((start, (end, state))) = self.intervals.range(..at).next_back().map(|(s, v)| (*s, *v)) {
-            if end > at {
-                self.intervals.insert(start, (at, state));
-                self.intervals.insert(at, (end, state));
-            }
+        if let Some((start, (end, state))) =
+            self.intervals.range(..at).next_back().map(|(s, v)| (*s, *v))
+            && end > at
+        {
+            self.intervals.insert(start, (at, state));
+            self.intervals.insert(at, (end, state));
         }
     }
 }

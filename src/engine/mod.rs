@@ -118,15 +118,17 @@ impl Engine {
             Input::Job(job) => self.begin(job, now),
             Input::Scanned { device, batch, scan } => self.scanned(device, &batch, &scan, outputs),
             Input::GaveBack { device, job, nonces } => {
-                if let Some(current) = self.current.as_mut().filter(|current| current.job.id == job) {
-                    if let Err(error) = current.ledger.give_back(device, nonces, Reason::Ended) {
-                        outputs.push(Output::Fault(device, error.to_string()));
-                    }
+                if let Some(current) = self.current.as_mut().filter(|current| current.job.id == job)
+                    && let Err(error) = current.ledger.give_back(device, nonces, Reason::Ended)
+                {
+                    outputs.push(Output::Fault(device, error.to_string()));
                 }
             }
             Input::Failed { device, why } => self.dismiss(device, why, outputs),
             Input::End(job) => {
-                if let Some(current) = self.current.as_mut().filter(|c| c.job.id == job && !c.ending) {
+                if let Some(current) =
+                    self.current.as_mut().filter(|c| c.job.id == job && !c.ending)
+                {
                     current.ending = true;
                     outputs.push(Output::Abandon(job));
                 }
@@ -160,7 +162,8 @@ impl Engine {
             return; // dismissed: what it held was given back
         }
         self.roster.observe(device, batch.nonces.len(), scan.elapsed);
-        let Some(current) = self.current.as_mut().filter(|current| current.job.id == batch.job.id) else {
+        let Some(current) = self.current.as_mut().filter(|current| current.job.id == batch.job.id)
+        else {
             return; // its nonces were given back when the job ended without the device
         };
         let mut wrong = None;
@@ -176,7 +179,8 @@ impl Engine {
                     if chain::meets(&hash, &batch.job.target) {
                         current.counters.shares += 1;
                         let header = chain::with_nonce(&batch.job.header, *nonce);
-                        outputs.push(Output::Found(device, Share { job: batch.job.id, header, hash }));
+                        outputs
+                            .push(Output::Found(device, Share { job: batch.job.id, header, hash }));
                     }
                 }
             }
@@ -207,9 +211,10 @@ impl Engine {
 
     /// Counts a mistake. A device that makes too many is dismissed.
     fn fault(&mut self, device: DeviceId, why: String, outputs: &mut Vec<Output>) {
-        outputs.push(Output::Fault(device, why.clone()));
+        let dismissal = format!("{FAULTS_PER_DEVICE} faults, the last: {why}");
+        outputs.push(Output::Fault(device, why));
         if self.roster.fault(device) >= FAULTS_PER_DEVICE {
-            self.dismiss(device, format!("{FAULTS_PER_DEVICE} faults, the last: {why}"), outputs);
+            self.dismiss(device, dismissal, outputs);
         }
     }
 
@@ -258,7 +263,9 @@ impl Current {
     /// Makes batches so small that the hits found here would fit. Returns why that cannot be.
     fn overflowed(&mut self, nonces: u64, found: u64) -> Option<String> {
         if found > nonces || nonces <= HITS_PER_BATCH as u64 {
-            return Some(format!("it counts {found} hits in {nonces} nonces, and calls that an overflow"));
+            return Some(format!(
+                "it counts {found} hits in {nonces} nonces, and calls that an overflow"
+            ));
         }
         let parts = found.div_ceil(HITS_PER_BATCH as u64).max(1) * 2;
         self.batch_cap = self.batch_cap.min(nonces / parts).max(HITS_PER_BATCH as u64);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{DeviceId, DeviceReport};
-use crate::work::rate;
+use crate::work::Speed;
 
 /// A device holds about this much work: long enough that it never waits for the engine, short enough
 /// that a slow device does not hold up the end of a job.
@@ -22,8 +22,7 @@ pub(super) struct Roster {
 
 #[derive(Debug, Default)]
 struct Member {
-    /// Nonces per second, a moving average over batches; unknown before the first.
-    speed: Option<f64>,
+    speed: Speed,
     holds: u64,
     tested: u64,
     faults: u32,
@@ -68,10 +67,7 @@ impl Roster {
         let Some(member) = self.members.get_mut(&device) else { return };
         member.holds = member.holds.saturating_sub(nonces);
         member.tested += nonces;
-        if let Some(speed) = rate(nonces, elapsed) {
-            // A quarter for the newest batch: steady, and right again after a few batches.
-            member.speed = Some(member.speed.map_or(speed, |old| old + (speed - old) / 4.0));
-        }
+        member.speed.observe(nonces, elapsed);
     }
 
     /// Counts a mistake and returns how many there were.
@@ -85,14 +81,18 @@ impl Roster {
     /// The devices whose stock is half used, and how many nonces each should get of the `free` ones.
     pub(super) fn wants(&self, free: u64) -> Vec<(DeviceId, u64)> {
         // Near the end everybody gets a share in proportion to its speed, so that all end together.
-        let total: f64 = self.members.values().filter_map(|member| member.speed).sum();
+        let total: f64 = self.members.values().filter_map(|member| member.speed.per_second()).sum();
         self.members
             .iter()
             .filter_map(|(device, member)| {
                 let stock = member.stock();
-                let share = member.speed.map_or(1.0, |speed| speed / total.max(1.0));
-                #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss,
-                    reason = "an estimate; a share of the nonces of a header is positive and small")]
+                let share = member.speed.per_second().map_or(1.0, |speed| speed / total.max(1.0));
+                #[expect(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "an estimate; a share of the nonces of a header is positive and small"
+                )]
                 let fair = (free as f64 * share) as u64;
                 let want = stock.saturating_sub(member.holds).min(fair.max(member.smallest()));
                 (member.holds <= stock / 2 && want > 0).then_some((*device, want))
@@ -109,8 +109,15 @@ impl Roster {
 impl Member {
     /// Nonces that the device should hold.
     fn stock(&self) -> u64 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive estimate")]
-        self.speed.map_or(FIRST_ASSIGNMENT, |speed| (speed * STOCK.as_secs_f64()) as u64).max(1)
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a positive estimate"
+        )]
+        self.speed
+            .per_second()
+            .map_or(FIRST_ASSIGNMENT, |speed| (speed * STOCK.as_secs_f64()) as u64)
+            .max(1)
     }
 
     /// Less than this is not worth an assignment of its own.

@@ -62,7 +62,11 @@ mod tests {
                 size_of::<Params>(),
                 offsets!(Params: job rotations base start count groups_per_row sequence filter_mask one unused),
             ),
-            ("Report", size_of::<Report>(), offsets!(Report: sequence groups_done hits_found unused hits)),
+            (
+                "Report",
+                size_of::<Report>(),
+                offsets!(Report: sequence groups_done hits_found unused hits),
+            ),
         ]
     }
 
@@ -70,7 +74,8 @@ mod tests {
     fn every_offset_equals_that_of_the_shader() {
         let module = naga::front::wgsl::parse_str(include_str!("../../shaders/abi.wgsl")).unwrap();
         for (name, size, fields) in host_layouts() {
-            let (_, shader) = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name)).unwrap();
+            let (_, shader) =
+                module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name)).unwrap();
             let naga::TypeInner::Struct { members, span } = &shader.inner else { panic!("{name}") };
             assert_eq!(*span as usize, size, "size of {name}");
             let shader: Vec<(&str, usize)> =

@@ -45,7 +45,8 @@ impl Plan {
     /// The plan that passes the job's eleven words on as they are: midstate, then tail.
     #[must_use]
     pub fn raw() -> Self {
-        let inputs: Vec<Input> = (0..8).map(Input::Midstate).chain((0..3).map(Input::Tail)).collect();
+        let inputs: Vec<Input> =
+            (0..8).map(Input::Midstate).chain((0..3).map(Input::Tail)).collect();
         Self {
             slots: (0..inputs.len()).collect(),
             formulas: inputs.iter().map(|input| input_name(*input)).collect(),
@@ -80,8 +81,12 @@ impl Plan {
                 PlanStep::Input(Input::Tail(word)) => job.tail[usize::from(*word)],
                 PlanStep::Input(Input::Nonce) => 0, // never planned: the nonce is no job word
                 PlanStep::Sigma(function, x) => function.apply(results[*x]),
-                PlanStep::Ternary(Ternary::Ch, [e, f, g]) => operand(*e).ch(operand(*f), operand(*g)),
-                PlanStep::Ternary(Ternary::Maj, [a, b, c]) => operand(*a).maj(operand(*b), operand(*c)),
+                PlanStep::Ternary(Ternary::Ch, [e, f, g]) => {
+                    operand(*e).ch(operand(*f), operand(*g))
+                }
+                PlanStep::Ternary(Ternary::Maj, [a, b, c]) => {
+                    operand(*a).maj(operand(*b), operand(*c))
+                }
                 PlanStep::Sum(terms, constant) => {
                     terms.iter().fold(*constant, |sum, term| sum.wrapping_add(results[*term]))
                 }
@@ -117,7 +122,12 @@ impl Planner {
     }
 
     /// The slot of a sum of recorded job words.
-    pub(super) fn sum_slot(&mut self, recorded: &[Recorded], terms: Vec<Id>, constant: u32) -> usize {
+    pub(super) fn sum_slot(
+        &mut self,
+        recorded: &[Recorded],
+        terms: Vec<Id>,
+        constant: u32,
+    ) -> usize {
         match (&terms[..], constant) {
             ([id], 0) => self.slot(recorded, *id),
             _ => self.wanted((terms, constant), None),
@@ -138,7 +148,8 @@ impl Planner {
             let (step, formula) = if let Some(id) = recorded_as {
                 (plan.add_step(recorded, &mut step_of, id), formula(recorded, id))
             } else {
-                let steps = terms.iter().map(|id| plan.add_step(recorded, &mut step_of, *id)).collect();
+                let steps =
+                    terms.iter().map(|id| plan.add_step(recorded, &mut step_of, *id)).collect();
                 (plan.push(PlanStep::Sum(steps, constant)), sum_formula(recorded, &terms, constant))
             };
             plan.slots.push(step);
@@ -155,7 +166,12 @@ impl Plan {
     }
 
     /// Adds a recorded word and what it needs; each once.
-    fn add_step(&mut self, recorded: &[Recorded], step_of: &mut HashMap<Id, usize>, id: Id) -> usize {
+    fn add_step(
+        &mut self,
+        recorded: &[Recorded],
+        step_of: &mut HashMap<Id, usize>,
+        id: Id,
+    ) -> usize {
         if let Some(step) = step_of.get(&id) {
             return *step;
         }
@@ -168,7 +184,9 @@ impl Plan {
                 *function,
                 words.map(|word| match word {
                     Operand::Constant(value) => PlanOperand::Constant(value),
-                    Operand::Recorded(id) => PlanOperand::Step(self.add_step(recorded, step_of, id)),
+                    Operand::Recorded(id) => {
+                        PlanOperand::Step(self.add_step(recorded, step_of, id))
+                    }
                 }),
             ),
             Operation::Sum { terms, constant } => PlanStep::Sum(

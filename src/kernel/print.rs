@@ -17,7 +17,8 @@ pub(super) fn is_candidate(program: &Program, forms: Forms, test: Test) -> Strin
 
 /// The names of the functions in `shaders/sha256.wgsl` that a body in these forms calls.
 pub(super) fn functions(forms: Forms) -> Vec<String> {
-    let sigmas = [Sigma::Big0, Sigma::Big1, Sigma::Small0, Sigma::Small1].map(|s| sigma_name(forms, s));
+    let sigmas =
+        [Sigma::Big0, Sigma::Big1, Sigma::Small0, Sigma::Small1].map(|s| sigma_name(forms, s));
     let rotr = (forms.rotate != Rotate::Literal).then(|| "rotr".to_owned());
     let others = [Ternary::Ch, Ternary::Maj].map(|function| ternary_name(forms, function));
     rotr.into_iter().chain(sigmas).chain(others).collect()
@@ -50,7 +51,9 @@ fn ternary_name(forms: Forms, function: Ternary) -> String {
 fn heading(name: Name) -> String {
     match (name.pass, name.role, name.round) {
         (Pass::First, _, round) => format!("Round {round} of the first hash."),
-        (Pass::Second, Role::W, 0..=7) => "The digest of the first hash is the message of the second.".to_owned(),
+        (Pass::Second, Role::W, 0..=7) => {
+            "The digest of the first hash is the message of the second.".to_owned()
+        }
         (Pass::Second, _, round) => format!("Round {round} of the second hash."),
     }
 }
@@ -74,7 +77,11 @@ impl Printer<'_> {
         writeln!(self.text, "    // Job words: the host computes them once per job.")?;
         for (slot, formula) in self.program.plan.formulas().iter().enumerate() {
             let component = ["x", "y", "z", "w"][slot % 4];
-            writeln!(self.text, "    let j{slot} = params.job[{}].{component}; // {formula}", slot / 4)?;
+            writeln!(
+                self.text,
+                "    let j{slot} = params.job[{}].{component}; // {formula}",
+                slot / 4
+            )?;
         }
         if self.forms.add.multiply_add_percent() > 0 {
             writeln!(self.text, "    let one = params.one;")?;
@@ -99,11 +106,11 @@ impl Printer<'_> {
             }
             None => format!("x{}", self.inline.len()),
         };
-        if let Some(heading) = step.name.map(heading) {
-            if *section != heading {
-                writeln!(self.text, "\n    // {heading}")?;
-                *section = heading;
-            }
+        if let Some(heading) = step.name.map(heading)
+            && *section != heading
+        {
+            writeln!(self.text, "\n    // {heading}")?;
+            *section = heading;
         }
         self.binding(&name, &expression)?;
         self.inline.push(name);
@@ -116,7 +123,8 @@ impl Printer<'_> {
         for (i, term) in expression.split(" + ").enumerate() {
             if i > 0 && line.len() + term.len() > LINE {
                 writeln!(self.text, "{line}")?;
-                line = "        + ".to_owned();
+                line.clear();
+                line.push_str("        + ");
             } else if i > 0 {
                 line.push_str(" + ");
             }
@@ -128,11 +136,17 @@ impl Printer<'_> {
     fn test(&mut self, test: Test) -> std::fmt::Result {
         let constant = self.program.word7_constant;
         let mut terms = self.program.word7.clone();
-        writeln!(self.text, "\n    // Digest word 7 is e of round 60 plus a constant; the rest of the second hash is dead.")?;
+        writeln!(
+            self.text,
+            "\n    // Digest word 7 is e of round 60 plus a constant; the rest of the second hash is dead."
+        )?;
         match test {
             Test::Word7 => {
                 let sum = self.sum(&terms);
-                writeln!(self.text, "    // It is zero when the sum of the other terms is minus the constant.")?;
+                writeln!(
+                    self.text,
+                    "    // It is zero when the sum of the other terms is minus the constant."
+                )?;
                 self.binding("rest", &sum)?;
                 writeln!(self.text, "    return rest == {:#010x}u;", constant.wrapping_neg())
             }

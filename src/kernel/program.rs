@@ -79,7 +79,8 @@ impl Program {
 
     /// Operations of the zero test (`masked` false) or of the mask test.
     pub(super) fn cost(&self, masked: bool) -> Cost {
-        let mut cost = Cost { big_sigma: 0, small_sigma: 0, ch_maj: 0, adds: 0, slots: self.plan.slots() };
+        let mut cost =
+            Cost { big_sigma: 0, small_sigma: 0, ch_maj: 0, adds: 0, slots: self.plan.slots() };
         for step in &self.steps {
             match &step.operator {
                 Operator::Sigma(function, _) if function.is_small() => cost.small_sigma += 1,
@@ -113,9 +114,9 @@ impl Program {
                     continue;
                 }
                 Operation::Sigma(function, x) => Operator::Sigma(*function, value(*x)),
-                Operation::Ternary(function, words) => Operator::Ternary(
+                Operation::Ternary(function, operands) => Operator::Ternary(
                     *function,
-                    words.map(|word| match word {
+                    operands.map(|operand| match operand {
                         Operand::Constant(constant) => Value::Constant(constant),
                         Operand::Recorded(id) => value(id),
                     }),
@@ -125,7 +126,10 @@ impl Program {
                     let (job, hash): (Vec<Id>, Vec<Id>) = terms.iter().copied().partition(is_job);
                     let mut values: Vec<Value> = hash.into_iter().map(value).collect();
                     if !job.is_empty() {
-                        values.insert(0, Value::Slot(planner.sum_slot(&gathered.recorded, job, *constant)));
+                        values.insert(
+                            0,
+                            Value::Slot(planner.sum_slot(&gathered.recorded, job, *constant)),
+                        );
                     } else if id == root {
                         word7 = (values, *constant);
                         continue;
@@ -139,7 +143,12 @@ impl Program {
             steps.push(Step { operator, name: node.name, uses: 0 });
         }
         count_uses(&mut steps, &word7.0);
-        Self { steps, word7: word7.0, word7_constant: word7.1, plan: planner.finish(&gathered.recorded) }
+        Self {
+            steps,
+            word7: word7.0,
+            word7_constant: word7.1,
+            plan: planner.finish(&gathered.recorded),
+        }
     }
 }
 
@@ -148,7 +157,7 @@ fn count_uses(steps: &mut [Step], word7: &[Value]) {
         .iter()
         .flat_map(|step| match &step.operator {
             Operator::Sigma(_, x) => vec![*x],
-            Operator::Ternary(_, words) => words.to_vec(),
+            Operator::Ternary(_, operands) => operands.to_vec(),
             Operator::Sum(terms) => terms.clone(),
         })
         .chain(word7.iter().copied())
@@ -240,13 +249,13 @@ fn merges(recorded: &[Recorded], id: Id, terms: &[Id], constant: u32, readers: &
 }
 
 fn merge_into(reader: &mut Operation, id: Id, terms: &[Id], constant: u32) {
-    if let Operation::Sum { terms: reader_terms, constant: reader_constant } = reader {
-        if let Some(position) = reader_terms.iter().position(|term| *term == id) {
-            reader_terms.remove(position);
-            reader_terms.extend(terms);
-            reader_terms.sort_unstable();
-            *reader_constant = reader_constant.wrapping_add(constant);
-        }
+    if let Operation::Sum { terms: reader_terms, constant: reader_constant } = reader
+        && let Some(position) = reader_terms.iter().position(|term| *term == id)
+    {
+        reader_terms.remove(position);
+        reader_terms.extend(terms);
+        reader_terms.sort_unstable();
+        *reader_constant = reader_constant.wrapping_add(constant);
     }
 }
 
@@ -307,7 +316,8 @@ mod tests {
     fn std_has_the_operations_counted_by_hand() {
         let first = 2 + 3 * 5 + 11 * 6 + 46 * 7 + 8 + 110;
         let second = 2 + 11 * 6 + 45 * 7 + 3 * 5 + 4 + 116;
-        let expected = Cost { big_sigma: 236, small_sigma: 156, ch_maj: 236, adds: first + second, slots: 26 };
+        let expected =
+            Cost { big_sigma: 236, small_sigma: 156, ch_maj: 236, adds: first + second, slots: 26 };
         assert_eq!(Program::std().cost(false), expected);
         assert_eq!(expected.adds, 1041);
         assert_eq!(Program::std().cost(true).adds, 1042);

@@ -178,7 +178,9 @@ impl Word for Symbol<'_> {
         match words.into_iter().find_map(Self::recorder) {
             None => Self::Constant(constant),
             // A sum of one term and nothing is that term.
-            Some(recorder) if terms.len() == 1 && constant == 0 => Self::Recorded(recorder, terms[0]),
+            Some(recorder) if terms.len() == 1 && constant == 0 => {
+                Self::Recorded(recorder, terms[0])
+            }
             Some(recorder) => {
                 terms.sort_unstable();
                 let binding = recorder.binding(terms.iter().copied());

@@ -4,7 +4,14 @@ use super::word::{Name, Pass, Role, Sigma, Word};
 
 /// The initial hash value, FIPS 180-4 §5.3.3.
 pub const IV: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
 ];
 
 /// The round constants, FIPS 180-4 §4.2.2.
@@ -21,27 +28,29 @@ pub const K: [u32; 64] = [
 ];
 
 /// The compression function, FIPS 180-4 §6.2.2: one block of 16 big-endian words into the state.
+#[expect(clippy::many_single_char_names, reason = "the names of FIPS 180-4")]
 pub fn compress<W: Word>(initial: [W; 8], block: [W; 16], pass: Pass) -> [W; 8] {
     let mut schedule = [W::constant(0); 64];
     let mut state = initial;
     for (round, constant) in (0_u8..).zip(K) {
         let name = |role| Name { pass, round, role };
-        let t = usize::from(round);
-        schedule[t] = if let Some(word) = block.get(t) {
+        let index = usize::from(round);
+        schedule[index] = if let Some(word) = block.get(index) {
             *word
         } else {
             W::sum([
-                schedule[t - 2].sigma(Sigma::Small1),
-                schedule[t - 7],
-                schedule[t - 15].sigma(Sigma::Small0),
-                schedule[t - 16],
+                schedule[index - 2].sigma(Sigma::Small1),
+                schedule[index - 7],
+                schedule[index - 15].sigma(Sigma::Small0),
+                schedule[index - 16],
             ])
         }
         .named(name(Role::W));
 
         let [a, b, c, d, e, f, g, h] = state;
-        let t1 = W::sum([h, e.sigma(Sigma::Big1), e.ch(f, g), W::constant(constant), schedule[t]])
-            .named(name(Role::T));
+        let t1 =
+            W::sum([h, e.sigma(Sigma::Big1), e.ch(f, g), W::constant(constant), schedule[index]])
+                .named(name(Role::T));
         let new_e = W::sum([d, t1]).named(name(Role::E));
         let new_a = W::sum([t1, a.sigma(Sigma::Big0), a.maj(b, c)]).named(name(Role::A));
         state = [new_a, a, b, c, new_e, e, f, g];
@@ -60,12 +69,42 @@ pub fn sha256d<W: Word>(midstate: [W; 8], tail: [W; 3], nonce: W) -> [W; 8] {
     let [w0, w1, w2] = tail;
     let header_bits = W::constant(80 * 8);
     let block = [
-        w0, w1, w2, nonce, end_of_message, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, header_bits,
+        w0,
+        w1,
+        w2,
+        nonce,
+        end_of_message,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        header_bits,
     ];
     let [d0, d1, d2, d3, d4, d5, d6, d7] = compress(midstate, block, Pass::First);
     let digest_bits = W::constant(32 * 8);
     let block = [
-        d0, d1, d2, d3, d4, d5, d6, d7, end_of_message, zero, zero, zero, zero, zero, zero, digest_bits,
+        d0,
+        d1,
+        d2,
+        d3,
+        d4,
+        d5,
+        d6,
+        d7,
+        end_of_message,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        digest_bits,
     ];
     compress(IV.map(W::constant), block, Pass::Second)
 }
@@ -100,7 +139,7 @@ mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bitcoin::hex::DisplayHex::to_lower_hex_string(bytes)
     }
 
     #[test]
@@ -134,7 +173,12 @@ mod tests {
             let midstate = compress(IV, words(&header[..64]), Pass::First);
             let [w0, w1, w2, w3] = words(&header[64..]);
             let digest = bytes(sha256d(midstate, [w0, w1, w2], w3));
-            assert_eq!(digest[..], Sha256::digest(Sha256::digest(header))[..], "header {}", hex(&header));
+            assert_eq!(
+                digest[..],
+                Sha256::digest(Sha256::digest(header))[..],
+                "header {}",
+                hex(&header)
+            );
         }
     }
 }

@@ -61,9 +61,15 @@ pub fn translate(wgsl: &str, target: Target) -> Result<Translated, TranslateErro
         .map_err(|error| TranslateError::Validate(error.into_inner().to_string()))?;
     match target {
         Target::Wgsl => Ok(Translated::Text(wgsl.to_owned())),
-        Target::Spirv => spirv(&module, &info).map_err(|why| TranslateError::Write { language: "SPIR-V", why }),
-        Target::Msl => metal(&module, &info).map_err(|why| TranslateError::Write { language: "MSL", why }),
-        Target::Hlsl => direct(&module, &info).map_err(|why| TranslateError::Write { language: "HLSL", why }),
+        Target::Spirv => {
+            spirv(&module, &info).map_err(|why| TranslateError::Write { language: "SPIR-V", why })
+        }
+        Target::Msl => {
+            metal(&module, &info).map_err(|why| TranslateError::Write { language: "MSL", why })
+        }
+        Target::Hlsl => {
+            direct(&module, &info).map_err(|why| TranslateError::Write { language: "HLSL", why })
+        }
     }
 }
 
@@ -79,13 +85,17 @@ fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String>
         shader_stage: naga::ShaderStage::Compute,
         entry_point: ENTRY_POINT.to_owned(),
     };
-    let words =
-        spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|error| error.to_string())?;
+    let words = spv::write_vec(module, info, &options, Some(&pipeline))
+        .map_err(|error| error.to_string())?;
     Ok(Translated::Binary(words.into_iter().flat_map(u32::to_le_bytes).collect()))
 }
 
 fn metal(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String> {
-    let buffer = |slot, mutable| msl::BindTarget { buffer: Some(slot), mutable, ..msl::BindTarget::default() };
+    let buffer = |slot, mutable| msl::BindTarget {
+        buffer: Some(slot),
+        mutable,
+        ..msl::BindTarget::default()
+    };
     let resource = |binding| naga::ResourceBinding { group: 0, binding };
     let resources = msl::EntryPointResources {
         resources: [(resource(0), buffer(0, false)), (resource(1), buffer(1, true))].into(),

@@ -154,10 +154,19 @@ impl Variant {
         };
         let (xor, or) = (Bitwise::Xor, Bitwise::Or);
         let zero_tests = [
-            (derived(Rotate::Literal, xor, 0, Workgroup::W64), "compilers that know a rotation: NVIDIA, Metal, DXC, LLVM"),
+            (
+                derived(Rotate::Literal, xor, 0, Workgroup::W64),
+                "compilers that know a rotation: NVIDIA, Metal, DXC, LLVM",
+            ),
             (derived(Rotate::Literal, xor, 0, Workgroup::W128), "the same in larger workgroups"),
-            (derived(Rotate::Literal, xor, 0, Workgroup::W256), "the same in the largest workgroups"),
-            (derived(Rotate::Literal, xor, 50, Workgroup::W128), "NVIDIA: half of the adds on the multiply-add pipe"),
+            (
+                derived(Rotate::Literal, xor, 0, Workgroup::W256),
+                "the same in the largest workgroups",
+            ),
+            (
+                derived(Rotate::Literal, xor, 50, Workgroup::W128),
+                "NVIDIA: half of the adds on the multiply-add pipe",
+            ),
             (derived(Rotate::Function, xor, 0, Workgroup::W64), "Intel on Mesa (ANV)"),
             (derived(Rotate::Uniform, xor, 0, Workgroup::W64), "NVIDIA on Mesa (NVK)"),
             (derived(Rotate::Uniform, or, 0, Workgroup::W64), "AMD on Mesa (RADV)"),
@@ -225,13 +234,19 @@ fn parse(name: &str) -> Result<Variant, String> {
     }
     let mut forms = Forms::default();
     let mut variant = match parts.next() {
-        Some("reference") => Variant { body: Body::Reference, test: Test::Mask, workgroup: Workgroup::W64 },
+        Some("reference") => {
+            Variant { body: Body::Reference, test: Test::Mask, workgroup: Workgroup::W64 }
+        }
         Some(rotate) => {
             forms.rotate = match rotate {
                 "literal" => Rotate::Literal,
                 "function" => Rotate::Function,
                 "uniform" => Rotate::Uniform,
-                _ => return Err(format!("{rotate:?} is none of literal, function, uniform, reference")),
+                _ => {
+                    return Err(format!(
+                        "{rotate:?} is none of literal, function, uniform, reference"
+                    ));
+                }
             };
             Variant::derived(forms, Workgroup::W64)
         }
@@ -250,9 +265,10 @@ fn parse(name: &str) -> Result<Variant, String> {
                     }
                 }
                 (None, Some(threads), _) => {
-                    variant.workgroup = threads.parse().ok().and_then(Workgroup::new).ok_or_else(|| {
-                        format!("{part:?} needs a power of two from 1 to 256 threads")
-                    })?;
+                    variant.workgroup =
+                        threads.parse().ok().and_then(Workgroup::new).ok_or_else(|| {
+                            format!("{part:?} needs a power of two from 1 to 256 threads")
+                        })?;
                 }
                 _ => return Err(format!("{part:?} is no part of a name")),
             },

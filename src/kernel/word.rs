@@ -10,10 +10,13 @@ pub trait Word: Copy {
     /// A word whose value is part of the specification.
     fn constant(value: u32) -> Self;
     /// One of the four sigma functions.
+    #[must_use]
     fn sigma(self, function: Sigma) -> Self;
     /// `self` chooses: a set bit takes the bit of `f`, a clear bit that of `g`.
+    #[must_use]
     fn ch(self, f: Self, g: Self) -> Self;
     /// The majority of three bits, bit by bit.
+    #[must_use]
     fn maj(self, b: Self, c: Self) -> Self;
     /// The sum modulo 2^32.
     fn sum<const N: usize>(terms: [Self; N]) -> Self;

@@ -39,7 +39,11 @@ impl Replay {
     #[must_use]
     pub fn new(hashes_per_second: f64, random: Rng) -> Self {
         let wanted = hashes_per_second.max(0.0) * JOB_TIME.as_secs_f64();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate above zero; the cast saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate above zero; the cast saturates"
+        )]
         let window = (wanted as u64).clamp(SMALLEST_WINDOW, NONCES_PER_HEADER);
         Self { random, window, next: 0 }
     }

@@ -25,7 +25,8 @@ impl Progress {
             ProgressBar::new(nonces)
         };
         // The template is constant; if it were wrong the default style would do.
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3} %  {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3} %  {msg}")
+        {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_prefix(title.to_owned());

@@ -24,7 +24,6 @@ impl Filter {
     /// `bits` leading zero bits; more than 32 count as 32.
     #[must_use]
     pub fn new(bits: u32) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "32 at most")]
         Self(bits.min(32) as u8)
     }
 

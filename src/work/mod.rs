@@ -11,5 +11,5 @@ mod verify;
 pub use batch::{Assignment, Batch, Coverage, Filter, Scan};
 pub use job::{Job, JobId, Share};
 pub use nonces::{Nonces, NoncesError};
-pub use rate::rate;
+pub use rate::{Speed, rate};
 pub use verify::{BadHit, verify};

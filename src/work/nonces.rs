@@ -74,7 +74,6 @@ impl Nonces {
 
     /// How many nonces the range has.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "is_empty is below; clippy misses const fns by value")]
     pub const fn len(self) -> u64 {
         self.end - self.start
     }
@@ -87,7 +86,10 @@ impl Nonces {
 
     /// First nonce as the header field.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "wraps only for the empty range at 2^32, which has no first nonce")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "wraps only for the empty range at 2^32, which has no first nonce"
+    )]
     pub const fn first(self) -> u32 {
         self.start as u32
     }

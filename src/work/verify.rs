@@ -19,7 +19,9 @@ pub enum BadHit {
         nonces: super::Nonces,
     },
     /// The hash does not pass the batch's filter.
-    #[error("nonce {nonce:#010x} hashes to {hash}, which lacks the {bits} leading zero bits asked for")]
+    #[error(
+        "nonce {nonce:#010x} hashes to {hash}, which lacks the {bits} leading zero bits asked for"
+    )]
     Filtered {
         /// The nonce reported.
         nonce: u32,

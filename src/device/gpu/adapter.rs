@@ -22,7 +22,10 @@ pub struct Adapter {
 pub fn adapters() -> Result<Vec<Adapter>, String> {
     within(DRIVER_DEADLINE, || guarded(enumerate))
         .ok_or_else(|| {
-            format!("the graphics drivers did not list their adapters within {} s", DRIVER_DEADLINE.as_secs())
+            format!(
+                "the graphics drivers did not list their adapters within {} s",
+                DRIVER_DEADLINE.as_secs()
+            )
         })?
         .map(one_per_gpu)
 }
@@ -47,7 +50,9 @@ fn enumerate() -> Vec<Adapter> {
 /// and the interfaces differ, matched in order.
 fn one_per_gpu(mut all: Vec<Adapter>) -> Vec<Adapter> {
     // Vulkan first on Windows too: it knows the PCI address and sees the loss of a device.
-    all.sort_by_key(|adapter| (rank(adapter.facts.kind), preference(adapter.handle.get_info().backend)));
+    all.sort_by_key(|adapter| {
+        (rank(adapter.facts.kind), preference(adapter.handle.get_info().backend))
+    });
     let mut kept: Vec<Adapter> = Vec::new();
     for adapter in all {
         let same = kept.iter_mut().find(|other| is_same_gpu(&other.facts, &adapter.facts));

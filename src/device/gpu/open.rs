@@ -112,8 +112,16 @@ impl Gpu {
         let kernel = zero_test.variant.to_string();
         let info = DeviceInfo::new(adapter.facts.clone(), kernel, DISPATCHES_IN_FLIGHT);
         let ring = Ring::new(&device, &layout, DISPATCHES_IN_FLIGHT);
-        let inner =
-            Inner { device, queue, zero_test, mask_test, ring, faults, job: None, previous_end: None };
+        let inner = Inner {
+            device,
+            queue,
+            zero_test,
+            mask_test,
+            ring,
+            faults,
+            job: None,
+            previous_end: None,
+        };
         inner.faults.check().map_err(|error| OpenError::Refused(error.to_string()))?;
         Ok(Self { info, inner: Some(inner) })
     }
@@ -126,11 +134,15 @@ impl Gpu {
     }
 
     /// Runs a call on the open device. After an error that ends the device nothing more is called.
-    fn call<T>(&mut self, call: impl FnOnce(&mut Inner) -> Result<T, DeviceError>) -> Result<T, DeviceError> {
+    fn call<T>(
+        &mut self,
+        call: impl FnOnce(&mut Inner) -> Result<T, DeviceError>,
+    ) -> Result<T, DeviceError> {
         let Some(inner) = &mut self.inner else {
             return Err(DeviceError::Lost("it failed before".to_owned()));
         };
-        let result = guarded(|| call(inner)).unwrap_or_else(|panic| Err(DeviceError::Driver(panic)));
+        let result =
+            guarded(|| call(inner)).unwrap_or_else(|panic| Err(DeviceError::Driver(panic)));
         match result {
             Err(error @ (DeviceError::Lost(_) | DeviceError::Driver(_) | DeviceError::Hung(_))) => {
                 std::mem::forget(self.inner.take());
@@ -157,9 +169,14 @@ impl Device for Gpu {
 
 impl Drop for Gpu {
     fn drop(&mut self) {
-        let inner = self.inner.take();
-        if let Err(panic) = guarded(|| drop(inner)) {
-            tracing::warn!("{}: the driver panicked while it was closed: {panic}", self.info.name);
+        let Some(inner) = self.inner.take() else { return };
+        match within(DRIVER_DEADLINE, || guarded(|| drop(inner))) {
+            Some(Ok(())) => {}
+            Some(Err(panic)) => tracing::warn!(
+                "{}: the driver panicked while it was closed: {panic}",
+                self.info.name
+            ),
+            None => tracing::warn!("{}: the driver did not close the device", self.info.name),
         }
     }
 }
@@ -172,7 +189,9 @@ impl Inner {
         let stage = if batch.filter == Filter::WORD { &self.zero_test } else { &self.mask_test };
         let test = stage.variant.test;
         let words = match &self.job {
-            Some((job, words, of_test)) if Arc::ptr_eq(job, &batch.job) && *of_test == test => *words,
+            Some((job, words, of_test)) if Arc::ptr_eq(job, &batch.job) && *of_test == test => {
+                *words
+            }
             _ => {
                 let words = stage.plan.fill(&JobWords::of(&batch.job.header));
                 self.job = Some((Arc::clone(&batch.job), words, test));
@@ -187,7 +206,14 @@ impl Inner {
             ..Params::zeroed()
         };
         let workgroup = stage.variant.workgroup.threads();
-        self.ring.submit(&self.device, &self.queue, &stage.pipeline, workgroup, batch.nonces, params);
+        self.ring.submit(
+            &self.device,
+            &self.queue,
+            &stage.pipeline,
+            workgroup,
+            batch.nonces,
+            params,
+        );
         self.faults.check()
     }
 
@@ -211,11 +237,20 @@ impl Faults {
     /// Installs the handlers. Without them wgpu panics on the first error.
     fn watch(self: &Arc<Self>, device: &wgpu::Device) {
         let faults = Arc::clone(self);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| faults.note(error.to_string())));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            faults.note(error.to_string());
+        }));
         let faults = Arc::clone(self);
         // Called with locks of wgpu held: it may set flags, and nothing else.
         device.set_device_lost_callback(move |reason, message| {
-            faults.note(format!("{reason:?}: {message}"));
+            let message = message.trim();
+            faults.note(match reason {
+                wgpu::DeviceLostReason::Destroyed => "it was destroyed".to_owned(),
+                wgpu::DeviceLostReason::Unknown if message.is_empty() => {
+                    "the driver gives no reason".to_owned()
+                }
+                wgpu::DeviceLostReason::Unknown => message.to_owned(),
+            });
             // Relaxed: the flag is read after the calls of the same thread that can set it.
             faults.lost.store(true, Ordering::Relaxed);
         });

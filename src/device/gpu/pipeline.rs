@@ -5,7 +5,11 @@ use wgpu::{BindGroupLayout, ComputePipeline, Device, ErrorFilter, ShaderRuntimeC
 use crate::kernel::{ENTRY_POINT, Kernel};
 
 /// Compiles a kernel, or says what the compiler says.
-pub(super) fn compile(device: &Device, layout: &BindGroupLayout, kernel: &Kernel) -> Result<ComputePipeline, String> {
+pub(super) fn compile(
+    device: &Device,
+    layout: &BindGroupLayout,
+    kernel: &Kernel,
+) -> Result<ComputePipeline, String> {
     let scopes = [ErrorFilter::Validation, ErrorFilter::Internal, ErrorFilter::OutOfMemory]
         .map(|filter| device.push_error_scope(filter));
     let module = module(device, kernel);
@@ -31,7 +35,10 @@ pub(super) fn compile(device: &Device, layout: &BindGroupLayout, kernel: &Kernel
     if errors.is_empty() { Ok(pipeline) } else { Err(errors.join("; ")) }
 }
 
-#[expect(unsafe_code, reason = "a module without run-time checks is the one thing that wgpu marks unsafe here")]
+#[expect(
+    unsafe_code,
+    reason = "a module without run-time checks is the one thing that wgpu marks unsafe here"
+)]
 fn module(device: &Device, kernel: &Kernel) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some("adit"),

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use bytemuck::Zeroable;
-use wgpu::{BindGroup, BindGroupLayout, Buffer, BufferUsages, ComputePipeline, Device, Queue, SubmissionIndex};
+use wgpu::{
+    BindGroup, BindGroupLayout, Buffer, BufferUsages, ComputePipeline, Device, Queue,
+    SubmissionIndex,
+};
 
 use crate::kernel::abi::{Params, Report};
 use crate::work::{Coverage, Nonces, Scan};
@@ -89,7 +92,13 @@ impl Ring {
             pass.set_bind_group(0, &slot.binding, &[]);
             pass.dispatch_workgroups(grid.per_row, grid.rows, 1);
         }
-        encoder.copy_buffer_to_buffer(&slot.report, 0, &slot.readback, 0, size_of::<Report>() as u64);
+        encoder.copy_buffer_to_buffer(
+            &slot.report,
+            0,
+            &slot.readback,
+            0,
+            size_of::<Report>() as u64,
+        );
         let begun = Instant::now();
         let submission = queue.submit([encoder.finish()]);
         let mapped = Arc::new(AtomicU8::new(mapping::PENDING));
@@ -123,12 +132,20 @@ impl Ring {
         let elapsed = previous_end.map_or(dispatch.begun, |end| end.max(dispatch.begun)).elapsed();
         match dispatch.mapped.load(Ordering::Relaxed) {
             mapping::READY => {}
-            mapping::FAILED => return Err("the report of a dispatch could not be read back".to_owned()),
-            _ => return Err("the driver says that a dispatch ended and does not hand out its report".to_owned()),
+            mapping::FAILED => {
+                return Err("the report of a dispatch could not be read back".to_owned());
+            }
+            _ => {
+                return Err(
+                    "the driver says that a dispatch ended and does not hand out its report"
+                        .to_owned(),
+                );
+            }
         }
         let mut report = Report::zeroed();
         {
-            let view = dispatch.slot.readback.get_mapped_range(..).map_err(|error| error.to_string())?;
+            let view =
+                dispatch.slot.readback.get_mapped_range(..).map_err(|error| error.to_string())?;
             bytemuck::bytes_of_mut(&mut report).copy_from_slice(&view);
         }
         dispatch.slot.readback.unmap();
@@ -143,10 +160,16 @@ fn read(report: &Report, dispatch: &Dispatch) -> (Vec<u32>, Coverage) {
     let found = report.hits_found as usize;
     let partial = |why: String| (Vec::new(), Coverage::Partial { why });
     if report.sequence != dispatch.sequence {
-        return partial(format!("it echoes dispatch {}, not {}", report.sequence, dispatch.sequence));
+        return partial(format!(
+            "it echoes dispatch {}, not {}",
+            report.sequence, dispatch.sequence
+        ));
     }
     if report.groups_done != dispatch.groups {
-        return partial(format!("{} of {} workgroups finished", report.groups_done, dispatch.groups));
+        return partial(format!(
+            "{} of {} workgroups finished",
+            report.groups_done, dispatch.groups
+        ));
     }
     if found as u64 > dispatch.nonces.len() {
         return partial(format!("it counts {found} hits in {} nonces", dispatch.nonces.len()));
@@ -167,13 +190,18 @@ impl Slot {
                 mapped_at_creation: false,
             })
         };
-        let params = buffer("params", size_of::<Params>(), BufferUsages::UNIFORM | BufferUsages::COPY_DST);
+        let params =
+            buffer("params", size_of::<Params>(), BufferUsages::UNIFORM | BufferUsages::COPY_DST);
         let report = buffer(
             "report",
             size_of::<Report>(),
             BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
         );
-        let readback = buffer("readback", size_of::<Report>(), BufferUsages::MAP_READ | BufferUsages::COPY_DST);
+        let readback = buffer(
+            "readback",
+            size_of::<Report>(),
+            BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+        );
         let binding = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout,
@@ -198,13 +226,21 @@ struct Grid {
 
 impl Grid {
     /// At least one workgroup, so that an empty range is answered too.
-    #[expect(clippy::cast_possible_truncation, reason = "a batch has MAX_BATCH nonces at most, and 65535 rows hold more")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a batch has MAX_BATCH nonces at most, and 65535 rows hold more"
+    )]
     fn new(nonces: Nonces, workgroup: u32) -> Self {
         let base = nonces.start() / u64::from(workgroup) * u64::from(workgroup);
         let groups = (nonces.end() - base).div_ceil(u64::from(workgroup)).max(1);
         let rows = groups.div_ceil(GROUPS_PER_DIMENSION);
         let per_row = groups.div_ceil(rows);
-        Self { base: base as u32, count: nonces.len() as u32, per_row: per_row as u32, rows: rows as u32 }
+        Self {
+            base: base as u32,
+            count: nonces.len() as u32,
+            per_row: per_row as u32,
+            rows: rows as u32,
+        }
     }
 }
 
@@ -216,14 +252,23 @@ mod tests {
     #[test]
     fn the_grid_covers_the_range_and_little_more() {
         for workgroup in [1, 64, 256_u32] {
-            for (start, length) in
-                [(0, 0), (0, 1), (63, 2), (64, 64), (1, 100_000_000), ((1 << 32) - 5, 5), (1 << 31, MAX_BATCH)]
-            {
+            for (start, length) in [
+                (0, 0),
+                (0, 1),
+                (63, 2),
+                (64, 64),
+                (1, 100_000_000),
+                ((1 << 32) - 5, 5),
+                (1 << 31, MAX_BATCH),
+            ] {
                 let nonces = Nonces::new(start, start + length).unwrap();
                 let grid = Grid::new(nonces, workgroup);
                 let threads = u64::from(grid.per_row) * u64::from(grid.rows) * u64::from(workgroup);
                 assert!(u64::from(grid.per_row) <= GROUPS_PER_DIMENSION && grid.rows <= 65_535);
-                assert!(u64::from(grid.base) <= start && u64::from(grid.base) % u64::from(workgroup) == 0);
+                assert!(
+                    u64::from(grid.base) <= start
+                        && u64::from(grid.base) % u64::from(workgroup) == 0
+                );
                 assert!(u64::from(grid.base) + threads >= nonces.end());
                 // The rest of the last row must not wrap round to the start.
                 assert!(threads < length + u64::from(workgroup) * (2 + u64::from(grid.rows)));
