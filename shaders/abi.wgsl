@@ -31,7 +31,7 @@ struct Params {
 // What a dispatch answers. The host clears it before and believes it only if `sequence` is the
 // dispatch's and every workgroup is counted: a lost dispatch looks like one without hits.
 struct Report {
-    sequence: u32,
+    sequence: atomic<u32>,
     // Workgroups of which every thread came to its end.
     groups_done: atomic<u32>,
     // Nonces that passed, kept or not.

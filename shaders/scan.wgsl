@@ -21,7 +21,7 @@ fn scan(@builtin(workgroup_id) position: vec3<u32>, @builtin(local_invocation_in
     // Every thread of the workgroup is through before it counts as done.
     workgroupBarrier();
     if lane == 0u {
-        report.sequence = params.sequence;
+        atomicStore(&report.sequence, params.sequence);
         atomicAdd(&report.groups_done, 1u);
     }
 }

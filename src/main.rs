@@ -1,6 +1,8 @@
 //! The `adit` program: parses the command line, starts logging, calls a command.
 
-use std::io::Write as _;
+use std::any::Any;
+use std::io::{IsTerminal as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use adit::cli::{Cli, run};
@@ -24,27 +26,44 @@ fn main() -> ExitCode {
     }) {
         tracing::warn!("Ctrl-C will end adit without a summary: {error}");
     }
-    match run(cli, &stop) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
+    match catch_unwind(AssertUnwindSafe(|| run(cli, &stop))) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
             if !failure.message.is_empty() {
-                // Standard error may be closed; the exit code still says what happened.
-                let _ = writeln!(std::io::stderr(), "error: {}", failure.message);
+                complain(&failure.message);
             }
             ExitCode::from(failure.exit.code())
         }
+        Err(panic) => {
+            complain(&format!("{}: a mistake in adit; RUST_LOG=adit=debug says where", words(&*panic)));
+            ExitCode::from(101) // as Rust programs end on a panic
+        }
     }
+}
+
+/// Standard error may be closed; the exit code still says what happened.
+fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "error: {message}");
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
 }
 
 fn start_logging() {
     // Graphics libraries complain a lot about what they then handle.
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,wgpu_core=error,wgpu_hal=off,naga=error"));
+    // https://no-color.org
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = !plain && std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(colours)
         .without_time()
         .init();
-    // A panic in a driver is caught where it happens and reported there; this is for the log.
+    // A panic is caught where it matters and reported there; this is for the log.
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
 }

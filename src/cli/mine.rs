@@ -1,12 +1,14 @@
 //! `adit mine`
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::options::{DeviceOptions, Profile};
+use super::options::{DeviceOptions, Profile, at_least_one};
 use super::scan::Worker;
 use super::{Failure, output, team};
 use crate::device::speed::measure;
@@ -28,7 +30,7 @@ pub(super) struct Args {
     source: Source,
 
     /// Stop after this many blocks; without it, --for and --shares every built-in block comes once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     blocks: Option<u64>,
 
     /// Stop after this time, such as 20s or 5m
@@ -36,7 +38,7 @@ pub(super) struct Args {
     time: Option<Duration>,
 
     /// Stop after this many shares
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     shares: Option<u64>,
 
     #[command(flatten)]
@@ -67,16 +69,14 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "replay:" => Ok(Self::Replay),
-            _ => {
-                Err("it is no source of work; `replay:` is the one that this version knows"
-                    .to_owned())
-            }
+            _ => Err("no such source; this version has one, `replay:`".to_owned()),
         }
     }
 }
 
 pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let batch_time = args.profile.batch_time();
+    let summary_file = summary_file(args)?;
     let (speed, devices) = measured(team::open(&args.options, batch_time)?, batch_time)?;
     let mut run = Run {
         args,
@@ -84,6 +84,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         crew: Crew::new(devices, batch_time, stop.clone()),
         begun: Instant::now(),
         summary: Summary::default(),
+        summary_file,
         workers: Vec::new(),
     };
     run.announce(speed)?;
@@ -94,6 +95,18 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let told = run.conclude();
     outcome.and(told)?;
     if stop.is_requested() { Err(Failure::interrupted()) } else { Ok(()) }
+}
+
+/// Opened before any work, so that a wrong path does not cost a run; emptied, so that a summary of an
+/// earlier run is not taken for this one's.
+fn summary_file(args: &Args) -> Result<Option<File>, Failure> {
+    let Some(path) = &args.summary_json else { return Ok(None) };
+    File::create(path).map(Some).map_err(|error| {
+        let path = path.display();
+        Failure::usage(format!(
+            "cannot write the summary to {path}: {error}; give --summary-json a file in a folder that is there"
+        ))
+    })
 }
 
 /// The devices with the sum of their speeds.
@@ -121,6 +134,7 @@ struct Run<'r> {
     crew: Crew,
     begun: Instant,
     summary: Summary,
+    summary_file: Option<File>,
     workers: Vec<DeviceReport>,
 }
 
@@ -298,11 +312,10 @@ impl Run<'_> {
         let devices = workers
             .filter_map(|worker| Some(Worker::new(self.crew.device(worker.device)?, worker)));
         let event = Event::Summary { summary: &self.summary, devices: devices.collect() };
-        if let Some(file) = &self.args.summary_json {
-            let text = serde_json::to_string_pretty(&event).map_err(Failure::usage)?;
-            std::fs::write(file, text + "\n").map_err(|error| {
-                Failure::usage(format!("cannot write the summary to {}: {error}", file.display()))
-            })?;
+        if let Some(file) = &mut self.summary_file {
+            let text = serde_json::to_string_pretty(&event).map_err(Failure::usage)? + "\n";
+            file.write_all(text.as_bytes())
+                .map_err(|error| Failure::usage(format!("cannot write the summary: {error}")))?;
         }
         if self.args.json {
             return output::json(&event);

@@ -1,5 +1,6 @@
 //! Options that several commands share.
 
+use std::num::IntErrorKind;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -51,10 +52,22 @@ fn selector(text: &str) -> Result<(String, Selector), String> {
         .map_err(|never: std::convert::Infallible| match never {})
 }
 
+/// How many, where none would be a mistake.
+pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("give at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("give a whole number, at least 1".to_owned()),
+    }
+}
+
 /// `A..B`, decimal or with 0x; either end may be left out.
 pub(super) fn nonces(text: &str) -> Result<Nonces, String> {
     let form = || {
         format!("{text:?} is no range: write A..B, such as 0..1000000 or 0x7c000000..0x7d000000")
+    };
+    let past = |number: &str| {
+        format!("{number} passes 4294967296 (2^32), the number of nonces of a header")
     };
     let (start, end) = text.split_once("..").ok_or_else(form)?;
     let number = |text: &str, default: u64| match text.trim() {
@@ -63,7 +76,9 @@ pub(super) fn nonces(text: &str) -> Result<Nonces, String> {
             Some(digits) => u64::from_str_radix(digits, 16),
             None => text.replace('_', "").parse(),
         }
-        .map_err(|_| form()),
+        .map_err(|error| {
+            if *error.kind() == IntErrorKind::PosOverflow { past(text) } else { form() }
+        }),
     };
     let (start, end) = (number(start, 0)?, number(end, Nonces::ALL.end())?);
     Nonces::new(start, end).map_err(|error: NoncesError| error.to_string())
@@ -85,7 +100,7 @@ mod tests {
             ("-1..5", "A..B"),
             ("9..3", "reversed"),
             ("0..4294967297", "passes"),
-            ("0..99999999999999999999", "A..B"),
+            ("0..99999999999999999999", "99999999999999999999 passes"),
         ] {
             let error = nonces(text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");

@@ -16,7 +16,11 @@ pub(super) fn line(text: impl Display) -> Result<(), Failure> {
 
 /// One line of JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    line(serde_json::to_string(value).map_err(|error| io::Error::other(error.to_string()))?)
+    // Written as it is made: a scan can have a million hits.
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    serde_json::to_writer(&mut out, value).map_err(io::Error::from)?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
 }
 
 /// A remark beside the output. Nothing can be done when it cannot be shown.

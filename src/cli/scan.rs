@@ -1,17 +1,16 @@
 //! `adit scan`
 
-use std::io::{self, BufRead as _, Read as _};
-
-use bitcoin::Target;
 use bitcoin::block::Header;
-use serde::Serialize;
+use bitcoin::{BlockHash, Target};
+use serde::{Serialize, Serializer};
 
+use super::lines::Lines;
 use super::options::{DeviceOptions, Profile, nonces};
 use super::{Failure, output, team};
 use crate::chain;
 use crate::device::DeviceInfo;
 use crate::engine::{DeviceReport, JobReport};
-use crate::limits::{HEADER_LINE, HITS_PER_SCAN};
+use crate::limits::HITS_PER_SCAN;
 use crate::runtime::{Crew, Flow, Notice, Stop};
 use crate::ui::progress::Progress;
 use crate::ui::text;
@@ -23,16 +22,27 @@ pub(super) struct Args {
     header: String,
 
     /// Nonces to scan, A..B without B; decimal or 0x
-    #[arg(long, value_name = "A..B", value_parser = nonces, default_value = "0..4294967296")]
+    #[arg(
+        long,
+        value_name = "A..B",
+        value_parser = nonces,
+        default_value = "0..4294967296",
+        allow_hyphen_values = true
+    )]
     nonces: Nonces,
 
     /// Largest hash that counts: 64 hex digits as explorers show them, or 8 as in a header's bits.
     /// Default: the header's own bits
-    #[arg(long, value_parser = |text: &str| chain::parse_target(text), conflicts_with = "difficulty")]
+    #[arg(
+        long,
+        value_parser = |text: &str| chain::parse_target(text),
+        conflicts_with = "difficulty",
+        allow_hyphen_values = true
+    )]
     target: Option<Target>,
 
     /// The target as a difficulty
-    #[arg(long, value_parser = difficulty)]
+    #[arg(long, value_parser = difficulty, allow_hyphen_values = true)]
     difficulty: Option<Target>,
 
     #[command(flatten)]
@@ -62,21 +72,15 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
 
 /// Scans a header per line. Each line is answered before the next is read.
 fn scan_lines(args: &Args, stop: &Stop) -> Result<(), Failure> {
-    let mut input = io::stdin().lock();
+    let mut lines = Lines::of_stdin()?;
     // Opened for the first header, so that bad input does not wait for drivers.
     let mut open = None;
-    for number in 1.. {
-        let mut line = String::new();
-        let read = input.by_ref().take(HEADER_LINE).read_line(&mut line);
-        let in_line =
-            |error: &dyn std::fmt::Display| Failure::usage(format!("line {number}: {error}"));
-        if read.map_err(|error| in_line(&error))? == 0 {
-            break;
-        }
+    while let Some((number, line)) = lines.next(stop)? {
         if line.trim().is_empty() {
             continue;
         }
-        let job = job(args, &line, number).map_err(|failure| in_line(&failure.message))?;
+        let job = job(args, &line, number)
+            .map_err(|failure| Failure::usage(format!("line {number}: {}", failure.message)))?;
         let crew = match &mut open {
             Some(crew) => crew,
             None => open.insert(crew(args, stop)?),
@@ -122,16 +126,17 @@ fn expected_hits(target: &Target, nonces: Nonces) -> f64 {
 }
 
 fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failure> {
-    let header = job.header;
     let progress = Progress::new(job.nonces.len(), "scan", args.json);
-    let mut shares: Vec<Share> = Vec::new();
+    let (mut found, mut hits) = (0, Vec::new());
     let mut failure = None;
     let report = crew.work(job, |notice| {
         match notice {
             Notice::Progress(tally, _) => progress.update(tally),
             Notice::Found(_, share) => {
-                shares.push(*share);
-                if !args.json {
+                found += 1;
+                if args.json {
+                    hits.push(Hit::of(share));
+                } else {
                     progress.suspend(|| failure = failure.take().or(print_share(share).err()));
                 }
             }
@@ -143,7 +148,7 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
                     .suspend(|| output::note(format_args!("{device} gets no more work: {why}")));
             }
         }
-        if failure.is_some() || shares.len() > HITS_PER_SCAN { Flow::End } else { Flow::Continue }
+        if failure.is_some() || found > HITS_PER_SCAN { Flow::End } else { Flow::Continue }
     });
     drop(progress);
     if let Some(failure) = failure {
@@ -152,7 +157,8 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
     let devices: Vec<&DeviceInfo> =
         report.devices.iter().filter_map(|d| crew.device(d.device)).collect();
     if args.json {
-        output::json(&Account::new(&header, &shares, &report, &devices))?;
+        hits.sort_by_key(|hit| hit.nonce);
+        output::json(&Account::new(hits, &report, &devices))?;
     } else {
         print_summary(&report, &devices)?;
     }
@@ -189,7 +195,7 @@ fn print_summary(report: &JobReport, devices: &[&DeviceInfo]) -> Result<(), Fail
     ))?;
     let names: Vec<String> = devices.iter().map(|info| text::device(info)).collect();
     output::line(format_args!(
-        "{} at {} on {}",
+        "time {}, rate {}, on {}",
         text::time(report.elapsed),
         text::rate(report.hashes_per_second()),
         names.join(" and "),
@@ -217,7 +223,8 @@ struct Account<'s> {
 struct Hit {
     nonce: u32,
     version: i32,
-    hash: String,
+    #[serde(serialize_with = "as_explorers_show_it")]
+    hash: BlockHash,
 }
 
 /// One device in the JSON of a scan or a run.
@@ -232,21 +239,7 @@ pub(super) struct Worker<'s> {
 }
 
 impl<'s> Account<'s> {
-    fn new(
-        header: &Header,
-        shares: &[Share],
-        report: &JobReport,
-        devices: &[&'s DeviceInfo],
-    ) -> Self {
-        let mut hits: Vec<Hit> = shares
-            .iter()
-            .map(|share| Hit {
-                nonce: share.header.nonce,
-                version: header.version.to_consensus(),
-                hash: share.hash.to_string(),
-            })
-            .collect();
-        hits.sort_by_key(|hit| hit.nonce);
+    fn new(hits: Vec<Hit>, report: &JobReport, devices: &[&'s DeviceInfo]) -> Self {
         let names: Vec<&str> = devices.iter().map(|info| info.name.as_str()).collect();
         Self {
             hits,
@@ -266,6 +259,17 @@ impl<'s> Account<'s> {
             complete: report.complete,
         }
     }
+}
+
+impl Hit {
+    fn of(share: &Share) -> Self {
+        let Header { nonce, version, .. } = share.header;
+        Self { nonce, version: version.to_consensus(), hash: share.hash }
+    }
+}
+
+fn as_explorers_show_it<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(hash)
 }
 
 impl<'s> Worker<'s> {

@@ -9,6 +9,7 @@ use crate::device::inventory::{Choice, Entry, choose, inventory};
 use crate::device::speed::measure;
 use crate::device::{Device, selftest};
 use crate::kernel::Variant;
+use crate::limits::DEVICES;
 use crate::ui::text;
 
 /// How long a device is measured when speed decides.
@@ -37,10 +38,22 @@ pub(super) fn select(options: &DeviceOptions) -> Result<Choice, Failure> {
     let entries = inventory(&selectors).map_err(Failure::no_device)?;
     if options.devices.is_empty() && entries.len() == 1 {
         note(
-            "No graphics adapter was found (is a Vulkan, Metal or DX12 driver installed?), so the CPU works.",
+            "No graphics adapter was found, so the CPU works. A GPU needs its Vulkan, Metal or DX12 driver.",
         );
     }
-    choose(&entries, &options.devices).map_err(Failure::usage)
+    let choice = choose(&entries, &options.devices).map_err(Failure::usage)?;
+    let (Choice::Use(chosen) | Choice::Fastest(chosen)) = &choice;
+    bounded(chosen.len())?;
+    Ok(choice)
+}
+
+fn bounded(devices: usize) -> Result<(), Failure> {
+    if devices <= DEVICES {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{devices} devices are more than the {DEVICES} of one run; choose some with --device"
+    )))
 }
 
 fn open_all(entries: &[Entry], variant: Variant) -> Result<Vec<Box<dyn Device>>, Failure> {
@@ -89,15 +102,27 @@ fn fastest(
         let list: Vec<String> = measured
             .iter()
             .map(|(rate, device)| {
-                format!("{} {}", text::clean(&device.info().name), text::rate(Some(*rate)))
+                format!("{} with {}", text::clean(&device.info().name), text::rate(Some(*rate)))
             })
             .collect();
         note(format_args!(
-            "No real GPU is there. Measured for {} s each: {}. The first works; --device chooses another.",
+            "No GPU was found, so the processor works, through what was faster in a trial of {} s: {}. \
+             Give --device to choose.",
             TRIAL.as_secs_f64(),
-            list.join(", ")
+            list.join(" beats ")
         ));
     }
     let first = measured.into_iter().next();
     first.map(|(_, device)| device).ok_or_else(|| Failure::no_device("no device can be used"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_an_upper_bound_of_devices() {
+        assert_eq!(bounded(DEVICES), Ok(()));
+        assert!(bounded(DEVICES + 1).is_err_and(|failure| failure.exit == Exit::Usage));
+    }
 }

@@ -107,7 +107,7 @@ impl Ledger {
 
     /// Hands the first free nonces to a device, `want` at most. `None` when none are free.
     pub fn take(&mut self, device: DeviceId, want: u64) -> Option<Nonces> {
-        if want == 0 || self.intervals.len() >= LEDGER_INTERVALS {
+        if want == 0 {
             return None;
         }
         let free = self.intervals.iter().find_map(|(start, (end, state))| match state {
@@ -117,7 +117,11 @@ impl Ledger {
             _ => None,
         });
         let (free, returned) = free?;
-        let (taken, _) = free.split_at(want);
+        let (taken, rest) = free.split_at(want);
+        // A shattered job is not cut further. Whole intervals still go, and join others when scanned.
+        if !rest.is_empty() && self.intervals.len() >= LEDGER_INTERVALS {
+            return None;
+        }
         self.set(taken, State::Held(device));
         self.tally.held += taken.len();
         if !returned {

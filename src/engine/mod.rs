@@ -7,9 +7,12 @@ mod ledger;
 mod report;
 mod roster;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use bitcoin::BlockHash;
 
 use crate::chain;
 use crate::limits::{FAULTS_PER_DEVICE, HITS_PER_BATCH};
@@ -97,8 +100,8 @@ struct Current {
     job: Arc<Job>,
     ledger: Ledger,
     counters: Counters,
-    /// Nonces of verified candidates, so that a batch scanned again counts them once.
-    candidates: std::collections::HashSet<u32>,
+    /// Candidates among nonces that were given back: when those are scanned again, they are known.
+    known: HashSet<u32>,
     batch_cap: u64,
     begun: Instant,
     ending: bool,
@@ -118,11 +121,7 @@ impl Engine {
             Input::Job(job) => self.begin(job, now),
             Input::Scanned { device, batch, scan } => self.scanned(device, &batch, &scan, outputs),
             Input::GaveBack { device, job, nonces } => {
-                if let Some(current) = self.current.as_mut().filter(|current| current.job.id == job)
-                    && let Err(error) = current.ledger.give_back(device, nonces, Reason::Ended)
-                {
-                    outputs.push(Output::Fault(device, error.to_string()));
-                }
+                self.gave_back(device, job, nonces, outputs);
             }
             Input::Failed { device, why } => self.dismiss(device, why, outputs),
             Input::End(job) => {
@@ -144,12 +143,18 @@ impl Engine {
         self.current.as_ref().map(|current| (current.ledger.tally(), &current.counters))
     }
 
+    /// Whether the device has nonces to report on.
+    #[must_use]
+    pub fn is_busy(&self, device: DeviceId) -> bool {
+        self.current.is_some() && self.roster.holds(device) > 0
+    }
+
     fn begin(&mut self, job: Arc<Job>, now: Instant) {
         self.roster.new_job();
         self.current = Some(Current {
             ledger: Ledger::new(job.nonces),
             counters: Counters::default(),
-            candidates: std::collections::HashSet::new(),
+            known: HashSet::new(),
             batch_cap: job.filter().batch_cap(),
             begun: now,
             ending: false,
@@ -158,54 +163,44 @@ impl Engine {
     }
 
     fn scanned(&mut self, device: DeviceId, batch: &Batch, scan: &Scan, outputs: &mut Vec<Output>) {
+        let Some(current) = self.current.as_mut().filter(|current| current.job.id == batch.job.id)
+        else {
+            return; // of a job that has its report
+        };
         if !self.roster.has(device) {
             return; // dismissed: what it held was given back
         }
         self.roster.observe(device, batch.nonces.len(), scan.elapsed);
-        let Some(current) = self.current.as_mut().filter(|current| current.job.id == batch.job.id)
-        else {
-            return; // its nonces were given back when the job ended without the device
+        let hits = Hits::verified(batch, scan);
+        current.counters.wrong += hits.wrong;
+        let (reason, fault) = current.judge(batch, scan, &hits);
+        let booked = match reason {
+            None => current.ledger.scanned(device, batch.nonces),
+            Some(reason) => current.ledger.give_back(device, batch.nonces, reason),
         };
-        let mut wrong = None;
-        for nonce in &scan.hits {
-            match verify(batch, *nonce) {
-                Err(bad) => {
-                    current.counters.wrong += 1;
-                    wrong.get_or_insert(bad);
-                }
-                Ok(_) if !current.candidates.insert(*nonce) => {}
-                Ok(hash) => {
-                    current.counters.candidates += 1;
-                    if chain::meets(&hash, &batch.job.target) {
-                        current.counters.shares += 1;
-                        let header = chain::with_nonce(&batch.job.header, *nonce);
-                        outputs
-                            .push(Output::Found(device, Share { job: batch.job.id, header, hash }));
-                    }
+        match booked {
+            // Nonces that the device did not hold are accounted for elsewhere, and so are their hits.
+            Err(error) => self.fault(device, error.to_string(), outputs),
+            Ok(()) => {
+                let shares = current.count(hits.candidates, reason.is_some());
+                outputs.extend(shares.into_iter().map(|share| Output::Found(device, share)));
+                if let Some(why) = fault {
+                    self.fault(device, why, outputs);
                 }
             }
         }
-        let (booked, fault) = match (&scan.coverage, wrong) {
-            _ if scan.nonces != batch.nonces => {
-                let why = format!("it was given {} and reports on {}", batch.nonces, scan.nonces);
-                (current.ledger.give_back(device, batch.nonces, Reason::Partial), Some(why))
-            }
-            (_, Some(bad)) => {
-                let why = format!("a wrong hit: {bad}");
-                (current.ledger.give_back(device, batch.nonces, Reason::WrongHit), Some(why))
-            }
-            (Coverage::Partial { why }, None) => {
-                let why = format!("an incomplete report: {why}");
-                (current.ledger.give_back(device, batch.nonces, Reason::Partial), Some(why))
-            }
-            (Coverage::Overflow { found }, None) => {
-                let fault = current.overflowed(batch.nonces.len(), *found);
-                (current.ledger.give_back(device, batch.nonces, Reason::Overflow), fault)
-            }
-            (Coverage::Full, None) => (current.ledger.scanned(device, batch.nonces), None),
+    }
+
+    fn gave_back(&mut self, device: DeviceId, job: JobId, nonces: Nonces, outputs: &mut Vec<Output>) {
+        let Some(current) = self.current.as_mut().filter(|current| current.job.id == job) else {
+            return;
         };
-        if let Some(fault) = fault.or(booked.err().map(|error| error.to_string())) {
-            self.fault(device, fault, outputs);
+        if !self.roster.has(device) {
+            return; // dismissed meanwhile: these nonces were given back with all that it held
+        }
+        match current.ledger.give_back(device, nonces, Reason::Ended) {
+            Ok(()) => self.roster.release(device, nonces.len()),
+            Err(error) => self.fault(device, error.to_string(), outputs),
         }
     }
 
@@ -230,46 +225,119 @@ impl Engine {
     /// Tops up the devices that run low.
     fn assign(&mut self, outputs: &mut Vec<Output>) {
         let Some(current) = self.current.as_mut().filter(|current| !current.ending) else { return };
-        for (device, want) in self.roster.wants(current.ledger.free()) {
-            let Some(nonces) = current.ledger.take(device, want) else { break };
-            self.roster.hold(device, nonces.len());
-            outputs.push(Output::Assign(
-                device,
-                Assignment {
-                    job: Arc::clone(&current.job),
-                    nonces,
-                    filter: current.job.filter(),
-                    batch_cap: current.batch_cap,
-                },
-            ));
+        for (device, mut want) in self.roster.wants(current.ledger.free()) {
+            // What was given back lies in pieces: one of them may be less than the device needs.
+            while let Some(nonces) = current.ledger.take(device, want) {
+                want -= nonces.len();
+                self.roster.hold(device, nonces.len());
+                outputs.push(Output::Assign(
+                    device,
+                    Assignment {
+                        job: Arc::clone(&current.job),
+                        nonces,
+                        filter: current.job.filter(),
+                        batch_cap: current.batch_cap,
+                    },
+                ));
+            }
         }
     }
 
-    /// Ends the job when nobody holds any of it and nobody will take more.
+    /// Ends the job when nobody holds any of it. Whoever could take more just did: what is free then
+    /// stays free.
     fn finish(&mut self, now: Instant, outputs: &mut Vec<Output>) {
-        let over = self.current.as_ref().is_some_and(|current| {
-            let nobody_left = self.roster.is_empty();
-            current.ledger.tally().held == 0
-                && (current.ledger.is_complete() || current.ending || nobody_left)
-        });
-        if let Some(current) = self.current.take_if(|_| over) {
+        if let Some(current) = self.current.take_if(|current| current.ledger.tally().held == 0) {
             let elapsed = now.saturating_duration_since(current.begun);
             outputs.push(Output::Finished(current.report(&self.roster, elapsed)));
         }
     }
 }
 
+/// The hits of a report after each was hashed.
+#[derive(Default)]
+struct Hits {
+    /// Distinct, in the order of the report.
+    candidates: Vec<(u32, BlockHash)>,
+    wrong: u64,
+    first_wrong: Option<String>,
+}
+
+impl Hits {
+    fn verified(batch: &Batch, scan: &Scan) -> Self {
+        let mut hits = Self::default();
+        let mut seen = HashSet::new();
+        for &nonce in &scan.hits {
+            let bad = match verify(batch, nonce) {
+                // Where one nonce was tested twice, another was perhaps not tested.
+                Ok(_) if !seen.insert(nonce) => format!("nonce {nonce:#010x} is reported twice"),
+                Ok(hash) => {
+                    hits.candidates.push((nonce, hash));
+                    continue;
+                }
+                Err(bad) => bad.to_string(),
+            };
+            hits.wrong += 1;
+            hits.first_wrong.get_or_insert(bad);
+        }
+        hits
+    }
+}
+
 impl Current {
+    /// Why the nonces of a batch go back, if they do, and what the device did wrong, if it did.
+    fn judge(&mut self, batch: &Batch, scan: &Scan, hits: &Hits) -> (Option<Reason>, Option<String>) {
+        if scan.nonces != batch.nonces {
+            let why = format!("it was given {} and reports on {}", batch.nonces, scan.nonces);
+            return (Some(Reason::Partial), Some(why));
+        }
+        match (&scan.coverage, &hits.first_wrong) {
+            (_, Some(bad)) => (Some(Reason::WrongHit), Some(format!("a wrong hit: {bad}"))),
+            (Coverage::Partial { why }, None) => {
+                (Some(Reason::Partial), Some(format!("an incomplete report: {why}")))
+            }
+            (Coverage::Overflow { found }, None) => {
+                match self.overflowed(batch.nonces.len(), *found) {
+                    None => (Some(Reason::Overflow), None),
+                    why => (Some(Reason::Partial), why),
+                }
+            }
+            (Coverage::Full, None) => (None, None),
+        }
+    }
+
     /// Makes batches so small that the hits found here would fit. Returns why that cannot be.
     fn overflowed(&mut self, nonces: u64, found: u64) -> Option<String> {
-        if found > nonces || nonces <= HITS_PER_BATCH as u64 {
+        let most = HITS_PER_BATCH as u64;
+        if found <= most || found > nonces {
+            // What it said of others was no truer: batches need not stay small for the whole job.
+            self.batch_cap = self.job.filter().batch_cap();
             return Some(format!(
                 "it counts {found} hits in {nonces} nonces, and calls that an overflow"
             ));
         }
-        let parts = found.div_ceil(HITS_PER_BATCH as u64).max(1) * 2;
-        self.batch_cap = self.batch_cap.min(nonces / parts).max(HITS_PER_BATCH as u64);
+        let parts = found.div_ceil(most) * 2;
+        self.batch_cap = self.batch_cap.min((nonces / parts).max(most));
         None
+    }
+
+    /// Counts candidates that are new, and returns those that are shares. What is `rescanned` shows
+    /// the same candidates again; what is not is never seen again, so nothing of it is remembered.
+    fn count(&mut self, candidates: Vec<(u32, BlockHash)>, rescanned: bool) -> Vec<Share> {
+        let mut shares = Vec::new();
+        for (nonce, hash) in candidates {
+            let is_new =
+                if rescanned { self.known.insert(nonce) } else { !self.known.remove(&nonce) };
+            if !is_new {
+                continue;
+            }
+            self.counters.candidates += 1;
+            if chain::meets(&hash, &self.job.target) {
+                self.counters.shares += 1;
+                let header = chain::with_nonce(&self.job.header, nonce);
+                shares.push(Share { job: self.job.id, header, hash });
+            }
+        }
+        shares
     }
 
     fn report(self, roster: &Roster, elapsed: Duration) -> JobReport {

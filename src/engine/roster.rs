@@ -44,8 +44,8 @@ impl Roster {
         self.members.contains_key(&device)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+    pub(super) fn holds(&self, device: DeviceId) -> u64 {
+        self.members.get(&device).map_or(0, |member| member.holds)
     }
 
     pub(super) fn new_job(&mut self) {
@@ -62,10 +62,16 @@ impl Roster {
         }
     }
 
+    pub(super) fn release(&mut self, device: DeviceId, nonces: u64) {
+        if let Some(member) = self.members.get_mut(&device) {
+            member.holds = member.holds.saturating_sub(nonces);
+        }
+    }
+
     /// A batch ended, believed or not.
     pub(super) fn observe(&mut self, device: DeviceId, nonces: u64, elapsed: Duration) {
+        self.release(device, nonces);
         let Some(member) = self.members.get_mut(&device) else { return };
-        member.holds = member.holds.saturating_sub(nonces);
         member.tested += nonces;
         member.speed.observe(nonces, elapsed);
     }

@@ -39,22 +39,28 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A time such as `3.2 s`, `4 min 05 s` or `2 h 10 min`.
+/// A time such as `87 ms`, `3.2 s`, `4 min 05 s` or `2 h 10 min`.
 #[must_use]
 pub fn time(elapsed: Duration) -> String {
     let seconds = elapsed.as_secs();
     match seconds {
-        0..60 => format!("{:.1} s", elapsed.as_secs_f64()),
+        0 => format!("{} ms", elapsed.as_millis()),
+        1..60 => format!("{:.1} s", elapsed.as_secs_f64()),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
     }
 }
 
-/// A device in a line: name, backend, PCI address and kernel.
+/// A device in a line: name, kind, backend, PCI address and kernel.
 #[must_use]
 pub fn device(info: &DeviceInfo) -> String {
-    let pci = info.pci.as_ref().map(|pci| format!(", {pci}")).unwrap_or_default();
-    format!("{} ({}, {}{pci}) with {}", clean(&info.name), info.kind, info.backend, info.kernel)
+    let mut about = vec![info.kind.to_string()];
+    // The CPU is reached through itself.
+    if info.backend != about[0] {
+        about.push(info.backend.clone());
+    }
+    about.extend(info.pci.clone());
+    format!("{} ({}) with {}", clean(&info.name), about.join(", "), info.kernel)
 }
 
 /// Foreign text on one line: control characters (which could move the cursor) are replaced, and long
@@ -89,6 +95,7 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(4_294_967_296), "4,294,967,296");
+        assert_eq!(time(Duration::from_micros(87_900)), "87 ms");
         assert_eq!(time(Duration::from_millis(3240)), "3.2 s");
         assert_eq!(time(Duration::from_secs(245)), "4 min 05 s");
         assert_eq!(time(Duration::from_secs(7850)), "2 h 10 min");
