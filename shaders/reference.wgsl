@@ -17,17 +17,18 @@ const IV = array<u32, 8>(
     0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au, 0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u,
 );
 
-// Private copies: indexing a const array at run time would store it anew at each use.
+// A private copy: indexing a const array at run time would store it anew at each use.
 var<private> k: array<u32, 64> = K;
+// The message schedule and the hash value, by their names in FIPS 180-4.
 var<private> w: array<u32, 64>;
+var<private> h: array<u32, 8>;
 
 fn is_candidate(w3: u32) -> bool {
-    var midstate: array<u32, 8>;
+    // First hash, second block: from the midstate, the last 16 bytes of the header and the padding of an
+    // 80-byte message.
     for (var i = 0u; i < 8u; i++) {
-        midstate[i] = params.job[i / 4u][i % 4u];
+        h[i] = params.job[i / 4u][i % 4u];
     }
-
-    // First hash, second block: the last 16 bytes of the header and the padding of an 80-byte message.
     w[0] = params.job[2].x;
     w[1] = params.job[2].y;
     w[2] = params.job[2].z;
@@ -37,33 +38,53 @@ fn is_candidate(w3: u32) -> bool {
         w[t] = 0u;
     }
     w[15] = 640u;
-    let digest = compress(midstate);
+    compress();
 
     // Second hash: the digest and the padding of a 32-byte message.
     for (var t = 0u; t < 8u; t++) {
-        w[t] = digest[t];
+        w[t] = h[t];
     }
     w[8] = 0x80000000u;
     for (var t = 9u; t < 15u; t++) {
         w[t] = 0u;
     }
     w[15] = 256u;
-    return (compress(IV)[7] & params.filter_mask) == 0u;
+    h = IV;
+    compress();
+    return (h[7] & params.filter_mask) == 0u;
 }
 
-// The compression function on the block in w[0..15].
-fn compress(initial: array<u32, 8>) -> array<u32, 8> {
+// The compression function: the block in w[0..15] into the hash value h.
+fn compress() {
     for (var t = 16u; t < 64u; t++) {
         w[t] = ssig1_function(w[t - 2u]) + w[t - 7u] + ssig0_function(w[t - 15u]) + w[t - 16u];
     }
-    var s = initial;
+    var a = h[0];
+    var b = h[1];
+    var c = h[2];
+    var d = h[3];
+    var e = h[4];
+    var f = h[5];
+    var g = h[6];
+    var last = h[7];
     for (var t = 0u; t < 64u; t++) {
-        let t1 = s[7] + bsig1_function(s[4]) + ch_xor(s[4], s[5], s[6]) + k[t] + w[t];
-        let t2 = bsig0_function(s[0]) + maj_xor(s[0], s[1], s[2]);
-        s = array<u32, 8>(t1 + t2, s[0], s[1], s[2], s[3] + t1, s[4], s[5], s[6]);
+        let t1 = last + bsig1_function(e) + ch_xor(e, f, g) + k[t] + w[t];
+        let t2 = bsig0_function(a) + maj_xor(a, b, c);
+        last = g;
+        g = f;
+        f = e;
+        e = d + t1;
+        d = c;
+        c = b;
+        b = a;
+        a = t1 + t2;
     }
-    for (var i = 0u; i < 8u; i++) {
-        s[i] += initial[i];
-    }
-    return s;
+    h[0] += a;
+    h[1] += b;
+    h[2] += c;
+    h[3] += d;
+    h[4] += e;
+    h[5] += f;
+    h[6] += g;
+    h[7] += last;
 }

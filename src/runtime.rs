@@ -4,12 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::device::driver::Driver;
 use crate::device::{Device, DeviceInfo};
 use crate::engine::{Counters, DeviceId, Engine, Input, JobReport, Output, Tally};
-use crate::limits::STOP_DEADLINE;
+use crate::limits::{BATCH_DEADLINE, STOP_DEADLINE};
 use crate::work::{Assignment, Batch, Job, JobId, Nonces, Scan, Share};
 
 /// How often the caller hears of progress.
@@ -61,6 +62,8 @@ pub struct Crew {
     seats: Vec<Seat>,
     events: Receiver<Event>,
     stop: Stop,
+    /// When the request to stop was noticed.
+    stopped: Option<Instant>,
 }
 
 /// The runtime's end of a device.
@@ -68,7 +71,12 @@ struct Seat {
     info: DeviceInfo,
     /// `None` once the device was dismissed.
     mailbox: Option<Sender<Order>>,
+    /// Its thread ended, or hangs and is left alone.
     gone: bool,
+    /// When it was last given something or said something.
+    heard: Instant,
+    /// How long its driver waits for the device.
+    deadline: Duration,
 }
 
 enum Order {
@@ -77,7 +85,8 @@ enum Order {
 }
 
 enum Event {
-    Scanned(DeviceId, Batch, Scan),
+    /// With the driver's deadline for the next report.
+    Scanned(DeviceId, Batch, Scan, Duration),
     GaveBack(DeviceId, JobId, Nonces),
     Failed(DeviceId, String),
     Gone(DeviceId),
@@ -94,14 +103,20 @@ impl Crew {
             let id = DeviceId(number);
             let info = device.info().clone();
             let (mailbox, orders) = channel();
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                occupy(id, Driver::new(device, batch_time), &orders, &sender);
-            });
-            seats.push(Seat { info, mailbox: Some(mailbox), gone: false });
-            engine.handle(Input::Joined(id), Instant::now(), &mut Vec::new());
+            let events = sender.clone();
+            let thread = thread::Builder::new().name(id.to_string());
+            let spawned = thread
+                .spawn(move || occupy(id, Driver::new(device, batch_time), &orders, &events));
+            if let Err(error) = spawned {
+                // The crew holds the other end, so both arrive.
+                let _ = sender.send(Event::Failed(id, format!("no thread for it: {error}")));
+                let _ = sender.send(Event::Gone(id));
+            }
+            let (heard, deadline) = (Instant::now(), BATCH_DEADLINE);
+            seats.push(Seat { info, mailbox: Some(mailbox), gone: false, heard, deadline });
+            engine.handle(Input::Joined(id), heard, &mut Vec::new());
         }
-        Self { engine, seats, events, stop }
+        Self { engine, seats, events, stop, stopped: None }
     }
 
     /// What the devices are, by their id.
@@ -127,11 +142,15 @@ impl Crew {
                 self.engine.handle(input, Instant::now(), &mut outputs);
             }
             let mut flow = Flow::Continue;
+            let mut finished = None;
             for output in outputs {
                 match output {
-                    Output::Finished(report) => return report,
+                    Output::Finished(report) => finished = Some(report),
                     output => flow = self.carry_out(output, &mut observe).or(flow),
                 }
+            }
+            if let Some(report) = finished {
+                return report;
             }
             if let Some((tally, counters)) = self.engine.progress() {
                 flow = observe(Notice::Progress(tally, counters)).or(flow);
@@ -154,6 +173,11 @@ impl Crew {
                     inputs.push(Input::End(id));
                 }
             }
+            // All that was said comes first: `observe` may have taken longer than a device may.
+            while let Ok(event) = self.events.try_recv() {
+                inputs.extend(self.input(event));
+            }
+            inputs.extend(self.hung(Instant::now()));
         }
     }
 
@@ -179,16 +203,50 @@ impl Crew {
     }
 
     /// A device whose thread ended gets nothing; its failure is on the way as an event.
-    fn post(&self, device: DeviceId, order: Order) {
-        let seat = self.seats.get(usize::from(device.0));
-        if let Some(mailbox) = seat.and_then(|seat| seat.mailbox.as_ref()) {
+    fn post(&mut self, device: DeviceId, order: Order) {
+        let Some(seat) = self.seats.get_mut(usize::from(device.0)) else { return };
+        if let Some(mailbox) = &seat.mailbox {
+            seat.heard = Instant::now();
             let _ = mailbox.send(order);
         }
     }
 
+    /// The devices whose threads are stuck in a call that ignores its limit, or that keep everybody
+    /// waiting although a stop was requested. They are left alone.
+    fn hung(&mut self, now: Instant) -> Vec<Input> {
+        if self.stop.is_requested() {
+            self.stopped.get_or_insert(now);
+        }
+        let mut hung = Vec::new();
+        for (number, seat) in (0..).zip(&mut self.seats) {
+            let device = DeviceId(number);
+            if seat.mailbox.is_none() || !self.engine.is_busy(device) {
+                continue;
+            }
+            // The driver notices a hang at its deadline, unless it is stuck itself.
+            let silent = now.saturating_duration_since(seat.heard);
+            let why = if silent > seat.deadline + STOP_DEADLINE {
+                format!("its driver said nothing for {:.1} s", silent.as_secs_f64())
+            } else if self.stopped.is_some_and(|since| now - since > STOP_DEADLINE) {
+                format!("it did not stop within {:.1} s", STOP_DEADLINE.as_secs_f64())
+            } else {
+                continue;
+            };
+            seat.gone = true;
+            hung.push(Input::Failed { device, why });
+        }
+        hung
+    }
+
     fn input(&mut self, event: Event) -> Option<Input> {
         match event {
-            Event::Scanned(device, batch, scan) => Some(Input::Scanned { device, batch, scan }),
+            Event::Scanned(device, batch, scan, deadline) => {
+                if let Some(seat) = self.seats.get_mut(usize::from(device.0)) {
+                    seat.heard = Instant::now();
+                    seat.deadline = deadline;
+                }
+                Some(Input::Scanned { device, batch, scan })
+            }
             Event::GaveBack(device, job, nonces) => Some(Input::GaveBack { device, job, nonces }),
             Event::Failed(device, why) => Some(Input::Failed { device, why }),
             Event::Gone(device) => {
@@ -258,7 +316,7 @@ fn drive(id: DeviceId, mut driver: Driver, orders: &Receiver<Order>, events: &Se
         match driver.step() {
             Ok(None) => {}
             Ok(Some((batch, scan))) => {
-                let _ = events.send(Event::Scanned(id, batch, scan));
+                let _ = events.send(Event::Scanned(id, batch, scan, driver.deadline()));
             }
             Err(error) => {
                 let _ = events.send(Event::Failed(id, error.to_string()));

@@ -40,6 +40,12 @@ impl Driver {
         self.device
     }
 
+    /// How long the next report may take before the device counts as hung.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.pacer.deadline()
+    }
+
     /// Queues an assignment.
     pub fn accept(&mut self, assignment: Assignment) {
         self.queue.push_back(assignment);
@@ -78,7 +84,8 @@ impl Driver {
 
     fn next_batch(&mut self) -> Option<Batch> {
         let assignment = self.queue.front_mut()?;
-        let size = self.pacer.size().min(assignment.batch_cap);
+        // A cap of 0 would be a batch of nothing for ever.
+        let size = self.pacer.size().min(assignment.batch_cap.max(1));
         let (nonces, rest) = assignment.nonces.split_at(size);
         let batch = Batch { job: assignment.job.clone(), nonces, filter: assignment.filter };
         if rest.is_empty() {
