@@ -2,6 +2,18 @@
 
 use sha2::{Digest, Sha256};
 
+/// Initial hash value of SHA-256 (FIPS 180-4, section 5.3.3).
+pub const SHA256_INITIAL: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
 /// SHA-256 twice over `bytes`, in the order SHA-256 emits them (explorers print the reverse).
 ///
 /// Source: Bitcoin Core, `CHash256`.

@@ -4,22 +4,11 @@ use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
 
+use super::digest::SHA256_INITIAL;
 use super::{hex, sha256d};
 
 /// Bytes of a header: version 4, previous hash 32, merkle root 32, time 4, bits 4, nonce 4.
 pub const HEADER_LEN: usize = 80;
-
-/// Initial hash value of SHA-256 (FIPS 180-4, section 5.3.3).
-const SHA256_INITIAL: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
 
 /// Why a text is no block header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -17,7 +17,7 @@ pub use blocks::{KNOWN_BLOCKS, KnownBlock};
 pub use coinbase::{
     CoinbaseError, CoinbaseParts, decode_height, height_script, subsidy, witness_commitment,
 };
-pub use digest::sha256d;
+pub use digest::{SHA256_INITIAL, sha256d};
 pub use header::{
     HEADER_LEN, HeaderError, block_hash, header_bytes, header_from_bytes, midstate, parse_header,
     tail, with_nonce,

@@ -5,7 +5,7 @@ use std::slice;
 use bitcoin::block::Header;
 use sha2::block_api::compress256;
 
-use crate::chain;
+use crate::chain::{self, SHA256_INITIAL};
 use crate::limits::HITS_PER_BATCH;
 use crate::work::{Batch, Filter, Nonces};
 
@@ -84,18 +84,6 @@ const LANES: usize = 4;
 /// [`LANES`] as a distance between nonces.
 #[expect(clippy::cast_possible_truncation, reason = "four")]
 const STEP: u32 = LANES as u32;
-
-/// Initial hash value of SHA-256 (FIPS 180-4, section 5.3.3).
-const SHA256_INITIAL: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
 
 /// The one block of the second hash: room for the first digest, then the padding of a 32-byte message.
 const BODY: [u8; 64] = padded([0; 64], 32, 32);
