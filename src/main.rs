@@ -35,7 +35,10 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit.code())
         }
         Err(panic) => {
-            complain(&format!("{}: a mistake in adit; RUST_LOG=adit=debug says where", words(&*panic)));
+            complain(&format!(
+                "{}: a mistake in adit; RUST_LOG=adit=debug says where",
+                words(&*panic)
+            ));
             ExitCode::from(101) // as Rust programs end on a panic
         }
     }

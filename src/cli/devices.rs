@@ -21,8 +21,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     output::line(table(&entries))?;
     if entries.iter().all(|entry| entry.facts.kind.is_processor()) {
         output::line(
-            "\nNo real GPU was found. If there is one, install its Vulkan driver (on Debian and Ubuntu \
-             mesa-vulkan-drivers, or NVIDIA's own); drivers that do not conform to Vulkan are hidden.",
+            "\nNo real GPU was found. If there is one, install its Vulkan driver (on Debian and \
+             Ubuntu libvulkan1 and mesa-vulkan-drivers, or NVIDIA's own); drivers that do not \
+             conform to Vulkan are hidden.",
         )?;
     }
     Ok(())

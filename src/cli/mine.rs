@@ -11,17 +11,14 @@ use serde::Serialize;
 use super::options::{DeviceOptions, Profile, at_least_one};
 use super::scan::Worker;
 use super::{Failure, output, team};
-use crate::device::speed::measure;
-use crate::device::{Device, DeviceInfo};
+use crate::device::DeviceInfo;
 use crate::engine::{DeviceId, DeviceReport, JobReport};
+use crate::limits::NONCES_PER_HEADER;
 use crate::runtime::{Crew, Flow, Notice, Stop};
 use crate::source::replay::{Replay, ReplayJob};
 use crate::ui::progress::Progress;
 use crate::ui::text;
 use crate::work::{Share, rate};
-
-/// How long each device is measured to choose the window of a job.
-const TRIAL: Duration = Duration::from_millis(400);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,7 +27,7 @@ pub(super) struct Args {
     source: Source,
 
     /// Stop after this many blocks; without it, --for and --shares every built-in block comes once
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     blocks: Option<u64>,
 
     /// Stop after this time, such as 20s or 5m
@@ -38,7 +35,7 @@ pub(super) struct Args {
     time: Option<Duration>,
 
     /// Stop after this many shares
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     shares: Option<u64>,
 
     #[command(flatten)]
@@ -77,7 +74,9 @@ impl FromStr for Source {
 pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let batch_time = args.profile.batch_time();
     let summary_file = summary_file(args)?;
-    let (speed, devices) = measured(team::open(&args.options, batch_time)?, batch_time)?;
+    let (speeds, devices): (Vec<f64>, Vec<_>) =
+        team::open_measured(&args.options, batch_time)?.into_iter().unzip();
+    let mut replay = Replay::new(speeds.iter().sum(), fastrand::Rng::new());
     let mut run = Run {
         args,
         stop,
@@ -87,9 +86,9 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         summary_file,
         workers: Vec::new(),
     };
-    run.announce(speed)?;
+    run.announce(&speeds, &replay)?;
     let outcome = match args.source {
-        Source::Replay => run.mine(&mut Replay::new(speed, fastrand::Rng::new())),
+        Source::Replay => run.mine(&mut replay),
     };
     // Whatever happened, what was done so far is told.
     let told = run.conclude();
@@ -104,28 +103,10 @@ fn summary_file(args: &Args) -> Result<Option<File>, Failure> {
     File::create(path).map(Some).map_err(|error| {
         let path = path.display();
         Failure::usage(format!(
-            "cannot write the summary to {path}: {error}; give --summary-json a file in a folder that is there"
+            "cannot write the summary to {path}: {error}; give --summary-json a file in a folder \
+             that is there"
         ))
     })
-}
-
-/// The devices with the sum of their speeds.
-fn measured(
-    devices: Vec<Box<dyn Device>>,
-    batch_time: Duration,
-) -> Result<(f64, Vec<Box<dyn Device>>), Failure> {
-    let (mut sum, mut kept) = (0.0, Vec::new());
-    for device in devices {
-        let name = text::clean(&device.info().name);
-        match measure(device, TRIAL, batch_time) {
-            Ok((speed, device)) => {
-                sum += speed;
-                kept.push(device);
-            }
-            Err(error) => output::note(format_args!("Not used: {name}: {error}")),
-        }
-    }
-    if kept.is_empty() { Err(Failure::no_device("no device is left")) } else { Ok((sum, kept)) }
 }
 
 struct Run<'r> {
@@ -166,6 +147,8 @@ enum Event<'e> {
         device: u16,
         #[serde(flatten)]
         info: &'e DeviceInfo,
+        /// Hashes per second before the run began.
+        trial: f64,
     },
     Job {
         job: u64,
@@ -198,19 +181,24 @@ enum Event<'e> {
 }
 
 impl Run<'_> {
-    fn announce(&self, speed: f64) -> Result<(), Failure> {
-        for (number, info) in self.devices() {
+    fn announce(&self, speeds: &[f64], replay: &Replay) -> Result<(), Failure> {
+        for ((number, info), speed) in self.devices().zip(speeds) {
             if self.args.json {
-                output::json(&Event::Device { device: number, info })?;
+                output::json(&Event::Device { device: number, info, trial: *speed })?;
             } else {
-                output::line(format_args!("device {number}: {}", text::device(info)))?;
+                let speed = text::rate(Some(*speed));
+                output::line(format_args!(
+                    "device {number}: {}, {speed} in a trial",
+                    text::device(info)
+                ))?;
             }
         }
-        if !self.args.json {
+        if replay.window() < NONCES_PER_HEADER && !self.args.json {
             output::line(format_args!(
-                "about {} in all, measured for {} s",
-                text::rate(Some(speed)),
-                TRIAL.as_secs_f64()
+                "All 2^32 nonces of a header would take {}, so each job is a window of {} nonces, placed at \
+                 random so that it holds the answer.",
+                text::time(replay.whole_header_time()),
+                text::count(replay.window())
             ))?;
         }
         Ok(())
@@ -238,7 +226,7 @@ impl Run<'_> {
     }
 
     fn work(&mut self, job: &ReplayJob) -> Result<(), Failure> {
-        let (args, begun) = (self.args, self.begun);
+        let (args, begun, mut shares) = (self.args, self.begun, self.summary.shares);
         let title =
             format!("block {} ({})", text::count(job.block.height.into()), job.block.network);
         tell_job(args, job, &title)?;
@@ -252,6 +240,7 @@ impl Run<'_> {
             match notice {
                 Notice::Progress(tally, _) => progress.update(tally),
                 Notice::Found(device, share) => {
+                    shares += 1;
                     tell(&mut || tell_share(args, job, device, share));
                     found = found.or(job.is_solved_by(share).then_some(*share));
                 }
@@ -266,7 +255,8 @@ impl Run<'_> {
                 }
             }
             let late = args.time.is_some_and(|time| begun.elapsed() >= time);
-            if found.is_some() || failure.is_some() || late { Flow::End } else { Flow::Continue }
+            let enough = found.is_some() || args.shares.is_some_and(|wanted| shares >= wanted);
+            if enough || failure.is_some() || late { Flow::End } else { Flow::Continue }
         });
         drop(progress);
         self.count(&report, found.is_some());
@@ -351,15 +341,8 @@ fn tell_job(args: &Args, job: &ReplayJob, title: &str) -> Result<(), Failure> {
             window: job.is_window(),
         });
     }
-    if job.is_window() {
-        output::line(format_args!(
-            "{title}: {} nonces in {nonces}, a window placed at random around the answer because this device \
-             would take long for all 2^32",
-            text::count(nonces.len())
-        ))
-    } else {
-        output::line(format_args!("{title}: all 2^32 nonces"))
-    }
+    let window = if job.is_window() { "window" } else { "whole header" };
+    output::line(format_args!("{title}: nonces {nonces}, {window}"))
 }
 
 fn tell_share(
@@ -380,8 +363,11 @@ fn tell_share(
             expected,
         });
     }
-    let remark =
-        if expected { "the hash that the chain has" } else { "NOT the hash that the chain has" };
+    let remark = if expected {
+        "the hash that the chain has"
+    } else {
+        "which meets the target too; the chain has another"
+    };
     output::line(format_args!(
         "  found nonce {nonce} ({nonce:#010x}) on {device}: {}, {remark}",
         share.hash

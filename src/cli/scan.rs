@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     scan(args, job, &mut crew(args, stop)?, stop)
 }
 
-/// Scans a header per line. Each line is answered before the next is read.
+/// Scans a header per line. Each line is answered before the next is taken.
 fn scan_lines(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let mut lines = Lines::of_stdin()?;
     // Opened for the first header, so that bad input does not wait for drivers.

@@ -12,8 +12,11 @@ use crate::kernel::Variant;
 use crate::limits::DEVICES;
 use crate::ui::text;
 
-/// How long a device is measured when speed decides.
+/// How long a device is measured.
 const TRIAL: Duration = Duration::from_millis(400);
+
+/// A device and the hashes per second of its trial.
+pub(super) type Measured = (f64, Box<dyn Device>);
 
 /// Opens and tests the devices of a run. One that fails is named and left out.
 ///
@@ -27,7 +30,25 @@ pub(super) fn open(
     match select(options)? {
         Choice::Use(entries) => open_all(&entries, options.variant),
         Choice::Fastest(entries) => {
-            fastest(open_all(&entries, options.variant)?, batch_time).map(|device| vec![device])
+            let measured = measure_all(open_all(&entries, options.variant)?, batch_time)?;
+            Ok(fastest(measured).into_iter().map(|(_, device)| device).collect())
+        }
+    }
+}
+
+/// Opens, tests and measures the devices of a run.
+///
+/// # Errors
+///
+/// When no device is left.
+pub(super) fn open_measured(
+    options: &DeviceOptions,
+    batch_time: Duration,
+) -> Result<Vec<Measured>, Failure> {
+    match select(options)? {
+        Choice::Use(entries) => measure_all(open_all(&entries, options.variant)?, batch_time),
+        Choice::Fastest(entries) => {
+            Ok(fastest(measure_all(open_all(&entries, options.variant)?, batch_time)?))
         }
     }
 }
@@ -84,19 +105,23 @@ fn open_all(entries: &[Entry], variant: Variant) -> Result<Vec<Box<dyn Device>>,
     Ok(devices)
 }
 
-/// Measures devices that are one processor under several names, and keeps the fastest.
-fn fastest(
+fn measure_all(
     devices: Vec<Box<dyn Device>>,
     batch_time: Duration,
-) -> Result<Box<dyn Device>, Failure> {
-    let mut measured: Vec<(f64, Box<dyn Device>)> = Vec::new();
+) -> Result<Vec<Measured>, Failure> {
+    let mut measured = Vec::new();
     for device in devices {
-        let name = device.info().name.clone();
+        let name = text::clean(&device.info().name);
         match measure(device, TRIAL, batch_time) {
             Ok(result) => measured.push(result),
-            Err(error) => note(format_args!("Not used: {}: {error}", text::clean(&name))),
+            Err(error) => note(format_args!("Not used: {name}: {error}")),
         }
     }
+    if measured.is_empty() { Err(Failure::no_device("no device is left")) } else { Ok(measured) }
+}
+
+/// Keeps the fastest of devices that are one processor under several names, and says so.
+fn fastest(mut measured: Vec<Measured>) -> Vec<Measured> {
     measured.sort_by(|a, b| b.0.total_cmp(&a.0));
     if measured.len() > 1 {
         let list: Vec<String> = measured
@@ -111,9 +136,9 @@ fn fastest(
             TRIAL.as_secs_f64(),
             list.join(" beats ")
         ));
+        measured.truncate(1);
     }
-    let first = measured.into_iter().next();
-    first.map(|(_, device)| device).ok_or_else(|| Failure::no_device("no device can be used"))
+    measured
 }
 
 #[cfg(test)]

@@ -199,7 +199,10 @@ impl Entry {
 impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let facts = &self.facts;
-        write!(f, "{}  {} ({}, {}", self.index, facts.name, facts.kind, facts.backend)?;
+        write!(f, "{}  {} ({}", self.index, facts.name, facts.kind)?;
+        if facts.kind != Kind::Cpu {
+            write!(f, ", {}", facts.backend)?;
+        }
         if let Some(pci) = &facts.pci {
             write!(f, ", {pci}")?;
         }

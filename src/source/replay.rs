@@ -19,6 +19,7 @@ const SMALLEST_WINDOW: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Replay {
     random: Rng,
+    speed: f64,
     window: u64,
     next: usize,
 }
@@ -45,7 +46,20 @@ impl Replay {
             reason = "an estimate above zero; the cast saturates"
         )]
         let window = (wanted as u64).clamp(SMALLEST_WINDOW, NONCES_PER_HEADER);
-        Self { random, window, next: 0 }
+        Self { random, speed: hashes_per_second, window, next: 0 }
+    }
+
+    /// Nonces of each job.
+    #[must_use]
+    pub const fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// How long all nonces of a header would take.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "2^32 is exact")]
+    pub fn whole_header_time(&self) -> Duration {
+        Duration::try_from_secs_f64(NONCES_PER_HEADER as f64 / self.speed).unwrap_or(Duration::MAX)
     }
 
     /// How many blocks there are before they repeat.

@@ -1,0 +1,226 @@
+//! `adit mine`
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use adit::chain::KNOWN_BLOCKS;
+use serde_json::Value;
+
+use crate::{ADIT, GENESIS, done, json, json_lines};
+
+#[test]
+fn blocks_are_found_and_the_summary_agrees_with_the_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("summary.json");
+    fs::write(&file, "of an earlier run, and longer than this one's".repeat(100)).unwrap();
+    let file = file.to_str().unwrap();
+    let mut told = json_lines(&mine(&["--blocks", "2", "--json", "--summary-json", file]));
+    let shares = told.iter().filter(|event| event["event"] == "found").count();
+    // In a large window another nonce may meet the target too.
+    told.retain(|event| event["expected"] != false);
+    let events: Vec<&str> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["device", "job", "found", "job", "found", "summary"]);
+
+    assert_eq!(told[0]["device"], 0);
+    assert_eq!(told[0]["kind"], "cpu");
+    for (block, events) in KNOWN_BLOCKS.iter().zip([&told[1..3], &told[3..5]]) {
+        let (job, found) = (&events[0], &events[1]);
+        assert_eq!(job["job"], found["job"]);
+        assert_eq!(job["network"], block.network);
+        assert_eq!(job["height"], block.height);
+        let header = block.header().unwrap();
+        assert_eq!(found["nonce"], header.nonce);
+        assert_eq!(found["version"], header.version.to_consensus());
+        assert_eq!(found["hash"], block.hash);
+        let [from, to] = [0, 1].map(|end| job["nonces"][end].as_u64().unwrap());
+        assert!((from..to).contains(&header.nonce.into()));
+        assert_eq!(job["window"], to - from < 1 << 32);
+    }
+
+    let summary = &told[5];
+    assert_eq!(*summary, json(&fs::read_to_string(file).unwrap()));
+    for (key, expected) in
+        [("blocks", 2), ("found", 2), ("shares", shares), ("wrong", 0), ("rescanned", 0)]
+    {
+        assert_eq!(summary[key], expected, "{key}");
+    }
+    let count = |key: &str| summary[key].as_u64().unwrap();
+    assert!(count("scanned") <= count("assigned") && count("candidates") >= 2, "{summary}");
+    assert_eq!(summary["devices"][0]["tested"], summary["scanned"]);
+    assert_eq!(summary["interrupted"], false);
+    let (seconds, rate) = (&summary["seconds"], &summary["hashes_per_second"]);
+    let hashes = seconds.as_f64().unwrap() * rate.as_f64().unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "compared roughly")]
+    let scanned = count("scanned") as f64;
+    assert!((hashes / scanned - 1.0).abs() < 1e-6, "{summary}");
+}
+
+#[test]
+fn a_person_reads_what_was_mined_and_how() {
+    let told = mine(&["--blocks", "1"]);
+    assert!(told.starts_with("device 0: "), "{told}");
+    assert!(told.contains("block 0 (main): "), "{told}");
+    let found =
+        format!("found nonce 2083236893 (0x7c2bac1d) on device 0: {}", KNOWN_BLOCKS[0].hash);
+    assert!(told.contains(&found), "{told}");
+    assert!(told.contains(", the hash that the chain has"), "{told}");
+    assert!(told.contains("found 1 of 1 blocks in "), "{told}");
+    assert!(told.contains(", wrong 0, "), "{told}");
+}
+
+#[test]
+fn a_run_ends_with_its_last_share() {
+    let told = json_lines(&mine(&["--shares", "1", "--json"]));
+    let summary = told.last().unwrap();
+    assert_eq!(summary["blocks"], 1);
+    assert!(summary["shares"].as_u64() >= Some(1), "{summary}");
+}
+
+#[test]
+fn a_run_ends_when_its_time_is_up() {
+    let told = json_lines(&mine(&["--for", "1s", "--json"]));
+    let summary = told.last().unwrap();
+    assert_eq!(summary["event"], "summary");
+    assert_eq!(summary["interrupted"], false);
+    assert!(summary["seconds"].as_f64().unwrap() >= 1.0, "{summary}");
+    assert!(summary["scanned"].as_u64() > Some(0), "{summary}");
+
+    let none = json_lines(&mine(&["--for", "0s", "--json"]));
+    assert_eq!(none.last().unwrap()["blocks"], 0);
+}
+
+fn mine(options: &[&str]) -> String {
+    done(&[&["mine", "--device", "cpu", "--source", "replay:"], options].concat())
+}
+
+#[test]
+fn a_closed_pipe_ends_the_run_quietly() {
+    let mut run = Run::start(&["--json", "--for", "5m"]);
+    run.until("device");
+    drop(run.events);
+    let status = run.child.wait().unwrap();
+    let mut said = String::new();
+    run.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_run_with_its_summary() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("summary.json");
+    let mut run = Run::start(&["--json", "--for", "5m", "--summary-json", file.to_str().unwrap()]);
+    run.until("job");
+    interrupt(&run.child);
+    let summary = run.until("summary");
+    assert_eq!(summary["interrupted"], true);
+    assert_eq!(summary["wrong"], 0);
+    assert!(summary["scanned"].as_u64() <= summary["assigned"].as_u64(), "{summary}");
+    assert_eq!(run.child.wait().unwrap().code(), Some(130));
+    assert_eq!(json(&fs::read_to_string(&file).unwrap()), summary);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_scan_with_its_account() {
+    // So many hits that the first shows soon that the scan is under way.
+    let mut child = piped(&["scan", GENESIS, "--device", "cpu", "--difficulty", "1e-5"]);
+    let mut told = BufReader::new(child.stdout.take().unwrap());
+    assert!(line(&mut told).starts_with("nonce "));
+    interrupt(&child);
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("assigned ") && rest.contains(", wrong 0, "), "{rest}");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_scan_that_waits_for_a_line() {
+    let mut child = piped(&["scan", "-", "--device", "cpu", "--nonces", "0..9", "--json"]);
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{GENESIS}").unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(json(&line(&mut told))["scanned"], 9);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(line(&mut told), "");
+}
+
+/// The run loads no graphics driver, and so stays small.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_on_the_cpu_loads_no_driver_and_stays_below_50_mib() {
+    let mut run = Run::start(&["--json", "--for", "5m"]);
+    run.until("found");
+    let about =
+        |what: &str| fs::read_to_string(format!("/proc/{}/{what}", run.child.id())).unwrap();
+    let maps = about("maps").to_lowercase();
+    let mapped = maps.lines().filter_map(|line| line.rsplit('/').next());
+    for library in mapped {
+        let graphics = ["vulkan", "llvm", "mesa", "lvp", "nvidia", "libdrm", "libegl", "wayland"];
+        assert!(!graphics.iter().any(|part| library.contains(part)), "{library} is mapped");
+    }
+    let status = about("status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 50 << 10, "{peak} KiB");
+    println!("peak memory {peak} KiB");
+    interrupt(&run.child);
+    run.until("summary");
+    assert_eq!(run.child.wait().unwrap().code(), Some(130));
+}
+
+/// A run whose events are read as they come. Without a reader it ends.
+struct Run {
+    child: Child,
+    events: BufReader<ChildStdout>,
+}
+
+impl Run {
+    fn start(options: &[&str]) -> Self {
+        let mut child = piped(&[&["mine", "--device", "cpu"], options].concat());
+        let events = BufReader::new(child.stdout.take().unwrap());
+        Self { child, events }
+    }
+
+    /// The next event of a kind.
+    fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let line = line(&mut self.events);
+            if line.is_empty() {
+                break;
+            }
+            let event = json(&line);
+            if event["event"] == kind {
+                return event;
+            }
+        }
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        panic!("it ended without the event {kind}: {said}");
+    }
+}
+
+fn piped(arguments: &[&str]) -> Child {
+    let mut command = Command::new(ADIT);
+    command.args(arguments).env_remove("RUST_LOG");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// The next line; empty at the end.
+fn line(output: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    line
+}
+
+/// What Ctrl-C sends.
+#[cfg(unix)]
+fn interrupt(child: &Child) {
+    // The shell's own `kill`: the program of that name is not everywhere.
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}

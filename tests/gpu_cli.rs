@@ -1,0 +1,102 @@
+//! The program on the first graphics adapter, as its users see it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
+#[expect(dead_code, reason = "these tests open no adapter themselves")]
+mod common;
+
+use std::time::Duration;
+
+use adit::chain::KNOWN_BLOCKS;
+use assert_cmd::Command;
+use common::gpu;
+use serde_json::Value;
+
+/// A driver compiles several kernels in that time; a command that hangs fails its test.
+const LIMIT: Duration = Duration::from_secs(300);
+
+#[test]
+fn an_adapter_is_listed_with_what_is_known_of_it() {
+    let Some(adapters) = gpu("an_adapter_is_listed_with_what_is_known_of_it") else { return };
+    let (told, _) = adit(&["devices", "--json"]);
+    let listed: Vec<Value> = serde_json::from_str(&told).unwrap();
+    assert_eq!(listed.len(), adapters.len() + 1, "the adapters and the CPU");
+    for (adapter, listed) in adapters.iter().zip(&listed) {
+        let facts = &adapter.facts;
+        assert_eq!(listed["name"], facts.name);
+        assert_eq!(listed["kind"], facts.kind.to_string());
+        assert_eq!(listed["backend"], facts.backend);
+        assert_eq!(listed["pci"].as_str(), facts.pci.as_deref());
+        assert!(listed["subgroup_sizes"].is_array(), "{listed}");
+        // Software is used only if it is faster, and the list says so.
+        assert_eq!(listed["used"].as_bool() == Some(true), !facts.kind.is_processor());
+        assert_eq!(listed["unused_because"].is_null(), listed["used"] == true);
+    }
+    let (table, _) = adit(&["devices"]);
+    assert!(adapters.iter().all(|adapter| table.contains(&adapter.facts.name)), "{table}");
+}
+
+#[test]
+fn an_adapter_passes_the_self_test_of_the_command_line() {
+    let Some(_) = gpu("an_adapter_passes_the_self_test_of_the_command_line") else { return };
+    let (told, _) = adit(&["selftest", "--device", "0"]);
+    assert!(told.contains("  ok ") && !told.contains("FAILED"), "{told}");
+    assert!(told.trim_end().ends_with(" checks passed"), "{told}");
+}
+
+#[test]
+fn an_adapter_and_the_cpu_share_a_scan() {
+    let Some(adapters) = gpu("an_adapter_and_the_cpu_share_a_scan") else { return };
+    let window = ["--nonces", "2080000000..2084000000", "--profile", "background", "--json"];
+    for devices in [&["--device", "0"][..], &["--device", "0", "--device", "cpu"]] {
+        let scan = [&["scan", KNOWN_BLOCKS[0].header], devices, &window].concat();
+        let (told, _) = adit(&scan);
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["hits"].as_array().unwrap().len(), 1);
+        assert_eq!(told["hits"][0]["hash"], KNOWN_BLOCKS[0].hash);
+        assert_eq!(told["assigned"], 4_000_000);
+        assert_eq!(told["scanned"], 4_000_000);
+        assert_eq!(told["wrong"], 0);
+        let workers = told["devices"].as_array().unwrap();
+        assert_eq!(workers.len() * 2, devices.len());
+        assert_eq!(workers[0]["name"], adapters[0].facts.name);
+        let tested: Option<u64> = workers.iter().map(|worker| worker["tested"].as_u64()).sum();
+        assert_eq!(tested, Some(4_000_000));
+    }
+}
+
+#[test]
+fn an_adapter_mines_a_block() {
+    let Some(_) = gpu("an_adapter_mines_a_block") else { return };
+    let (told, _) = adit(&["mine", "--device", "0", "--blocks", "1", "--json"]);
+    let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = events.last().unwrap();
+    assert_eq!(summary["found"], 1, "{told}");
+    assert_eq!(summary["wrong"], 0, "{told}");
+}
+
+#[test]
+fn software_is_not_chosen_silently() {
+    let Some(adapters) = gpu("software_is_not_chosen_silently") else { return };
+    let scan = ["scan", KNOWN_BLOCKS[0].header, "--nonces", "0..1000000", "--json"];
+    let (told, said) = adit(&scan);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let chosen = told["devices"][0]["name"].as_str().unwrap();
+    if adapters.iter().any(|adapter| !adapter.facts.kind.is_processor()) {
+        assert_eq!(chosen, adapters[0].facts.name);
+    } else {
+        let start = "No GPU was found, so the processor works, through what was faster in a trial";
+        assert!(said.contains(&format!("{start} of 0.4 s: {chosen} with ")), "{said}");
+        assert!(said.contains("Give --device to choose."), "{said}");
+    }
+}
+
+/// What a command that must end well prints, and what it remarks.
+fn adit(arguments: &[&str]) -> (String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    let output = command.args(arguments).env_remove("RUST_LOG").timeout(LIMIT).output().unwrap();
+    let [told, said] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success(), "{arguments:?}: {told}{said}");
+    (told, said)
+}
