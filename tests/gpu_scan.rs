@@ -195,7 +195,7 @@ fn a_whole_header_has_its_two_known_hits() {
                 println!("{}: {percent} %, {rate} MH/s, {hits:?}", adapter.facts.name);
             }
         }
-        // The second one has 32 zero bits too, but more than difficulty 1 allows after them.
+        // The second one would have made a genesis block too: its hash meets the target as well.
         assert_eq!((next, hits), (NONCES_PER_HEADER, vec![header.nonce, 0xbe96_aceb]));
     }
 }
