@@ -113,13 +113,15 @@ fn commands(markdown: &str) -> Vec<Vec<String>> {
 fn unknown(words: &[String]) -> Option<String> {
     let said = words.join(" ");
     let is_flag = |word: &str| word.starts_with('-') && word.len() > 1;
-    let subcommand = words.first().filter(|word| !is_flag(word));
+    // `kernel print` is a subcommand of two words; a header is none.
+    let is_name = |word: &&String| word.chars().all(|c| c.is_ascii_lowercase());
+    let subcommand: Vec<&str> = words.iter().take_while(is_name).map(String::as_str).collect();
     let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
-    let help = match run(command.args(subcommand).arg("--help")) {
+    let help = match run(command.args(&subcommand).arg("--help")) {
         Ok(help) => help,
         Err(why) => return Some(format!("`{said}`: {why}")),
     };
-    let usage = format!("adit {}", subcommand.map_or("", String::as_str));
+    let usage = format!("adit {}", subcommand.join(" "));
     if !help.contains(usage.trim()) {
         return Some(format!("`{said}`: the help does not say `{usage}`"));
     }
