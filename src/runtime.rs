@@ -105,8 +105,8 @@ impl Crew {
             let (mailbox, orders) = channel();
             let events = sender.clone();
             let thread = thread::Builder::new().name(id.to_string());
-            let spawned = thread
-                .spawn(move || occupy(id, Driver::new(device, batch_time), &orders, &events));
+            let spawned =
+                thread.spawn(move || occupy(id, Driver::new(device, batch_time), &orders, &events));
             if let Err(error) = spawned {
                 // The crew holds the other end, so both arrive.
                 let _ = sender.send(Event::Failed(id, format!("no thread for it: {error}")));

@@ -333,6 +333,24 @@ mod tests {
         assert_eq!(ledger.tally().scanned, 1 << 32);
     }
 
+    #[test]
+    fn a_shattered_job_is_not_cut_further() {
+        let pairs = LEDGER_INTERVALS as u64 / 2;
+        let mut ledger = Ledger::new(nonces(0, pairs * 4));
+        ledger.take(A, u64::MAX).unwrap();
+        for pair in 0..pairs {
+            ledger.give_back(A, nonces(pair * 4, pair * 4 + 2), Reason::Partial).unwrap();
+        }
+        assert_eq!(ledger.intervals.len(), LEDGER_INTERVALS);
+        assert_eq!(ledger.take(B, 1), None);
+        assert_eq!(ledger.take(A, 1), None, "whoever asks");
+        assert_eq!(ledger.take(B, 2), Some(nonces(0, 2)), "a whole interval adds none");
+        ledger.scanned(A, nonces(2, 4)).unwrap();
+        ledger.scanned(B, nonces(0, 2)).unwrap();
+        assert_eq!(ledger.take(B, 1), Some(nonces(4, 5)), "two became one");
+        ledger.audit().unwrap();
+    }
+
     proptest! {
         /// Random traffic of three devices: the intervals cover the space exactly after every move.
         #[test]

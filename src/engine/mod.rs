@@ -178,20 +178,25 @@ impl Engine {
             None => current.ledger.scanned(device, batch.nonces),
             Some(reason) => current.ledger.give_back(device, batch.nonces, reason),
         };
-        match booked {
+        if let Err(error) = booked {
             // Nonces that the device did not hold are accounted for elsewhere, and so are their hits.
-            Err(error) => self.fault(device, error.to_string(), outputs),
-            Ok(()) => {
-                let shares = current.count(hits.candidates, reason.is_some());
-                outputs.extend(shares.into_iter().map(|share| Output::Found(device, share)));
-                if let Some(why) = fault {
-                    self.fault(device, why, outputs);
-                }
-            }
+            self.fault(device, error.to_string(), outputs);
+            return;
+        }
+        let shares = current.count(hits.candidates, reason.is_some());
+        outputs.extend(shares.into_iter().map(|share| Output::Found(device, share)));
+        if let Some(why) = fault {
+            self.fault(device, why, outputs);
         }
     }
 
-    fn gave_back(&mut self, device: DeviceId, job: JobId, nonces: Nonces, outputs: &mut Vec<Output>) {
+    fn gave_back(
+        &mut self,
+        device: DeviceId,
+        job: JobId,
+        nonces: Nonces,
+        outputs: &mut Vec<Output>,
+    ) {
         let Some(current) = self.current.as_mut().filter(|current| current.job.id == job) else {
             return;
         };
@@ -285,7 +290,12 @@ impl Hits {
 
 impl Current {
     /// Why the nonces of a batch go back, if they do, and what the device did wrong, if it did.
-    fn judge(&mut self, batch: &Batch, scan: &Scan, hits: &Hits) -> (Option<Reason>, Option<String>) {
+    fn judge(
+        &mut self,
+        batch: &Batch,
+        scan: &Scan,
+        hits: &Hits,
+    ) -> (Option<Reason>, Option<String>) {
         if scan.nonces != batch.nonces {
             let why = format!("it was given {} and reports on {}", batch.nonces, scan.nonces);
             return (Some(Reason::Partial), Some(why));

@@ -10,8 +10,9 @@ use crate::work::Speed;
 /// that a slow device does not hold up the end of a job.
 const STOCK: Duration = Duration::from_millis(500);
 
-/// What a device of unknown speed gets first.
-const FIRST_ASSIGNMENT: u64 = 1 << 18;
+/// What a device of unknown speed gets first: it lasts until its first report, and the slowest device
+/// does not hold up a short job with it.
+const FIRST_ASSIGNMENT: u64 = 1 << 12;
 
 #[derive(Debug, Default)]
 pub(super) struct Roster {
@@ -87,12 +88,15 @@ impl Roster {
     /// The devices whose stock is half used, and how many nonces each should get of the `free` ones.
     pub(super) fn wants(&self, free: u64) -> Vec<(DeviceId, u64)> {
         // Near the end everybody gets a share in proportion to its speed, so that all end together.
+        // Who was not measured yet gets an equal one.
+        #[expect(clippy::cast_precision_loss, reason = "a few devices")]
+        let equal = 1.0 / self.members.len() as f64;
         let total: f64 = self.members.values().filter_map(|member| member.speed.per_second()).sum();
         self.members
             .iter()
             .filter_map(|(device, member)| {
                 let stock = member.stock();
-                let share = member.speed.per_second().map_or(1.0, |speed| speed / total.max(1.0));
+                let share = member.speed.per_second().map_or(equal, |speed| speed / total.max(1.0));
                 #[expect(
                     clippy::cast_precision_loss,
                     clippy::cast_possible_truncation,

@@ -1,0 +1,277 @@
+//! Single reports, written by hand: what no honest driver would say.
+
+use super::*;
+use crate::limits::LEDGER_INTERVALS;
+
+/// An engine with two devices at work on a job, and what each was given.
+struct Table {
+    engine: Engine,
+    now: Instant,
+    job: Arc<Job>,
+    given: Vec<(DeviceId, Nonces)>,
+}
+
+impl Table {
+    fn new(job: Job) -> Self {
+        let (engine, now, job) = (Engine::new(), Instant::now(), Arc::new(job));
+        let mut table = Self { engine, now, job: Arc::clone(&job), given: Vec::new() };
+        table.tell(Input::Joined(A));
+        table.tell(Input::Joined(B));
+        let outputs = table.tell(Input::Job(job));
+        assert_eq!(outputs.len(), 2);
+        table
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        self.now += Duration::from_millis(1);
+        self.engine.handle(input, self.now, &mut outputs);
+        for output in &outputs {
+            if let Output::Assign(device, assignment) = output {
+                self.given.push((*device, assignment.nonces));
+            }
+        }
+        if let Some(current) = &self.engine.current {
+            assert_eq!(current.ledger.audit(), Ok(()));
+        }
+        outputs
+    }
+
+    fn batch(&self, nonces: Nonces) -> Batch {
+        Batch { job: Arc::clone(&self.job), nonces, filter: self.job.filter() }
+    }
+
+    /// A device reports on a batch.
+    fn report(
+        &mut self,
+        device: DeviceId,
+        nonces: Nonces,
+        hits: &[u32],
+        coverage: Coverage,
+    ) -> Vec<Output> {
+        let batch = self.batch(nonces);
+        let scan =
+            Scan { nonces, hits: hits.to_vec(), coverage, elapsed: Duration::from_millis(1) };
+        self.tell(Input::Scanned { device, batch, scan })
+    }
+
+    /// The first nonces of a device.
+    fn first(&self, device: DeviceId, length: u64) -> Nonces {
+        let (_, nonces) = self.given.iter().find(|(who, _)| *who == device).unwrap();
+        nonces.split_at(length).0
+    }
+
+    fn account(&self) -> (Tally, Counters) {
+        let (tally, counters) = self.engine.progress().unwrap();
+        (tally.clone(), *counters)
+    }
+}
+
+fn faults(outputs: &[Output]) -> Vec<&str> {
+    let mut faults = Vec::new();
+    for output in outputs {
+        if let Output::Fault(_, why) = output {
+            faults.push(why.as_str());
+        }
+    }
+    faults
+}
+
+fn shares(outputs: &[Output]) -> usize {
+    outputs.iter().filter(|output| matches!(output, Output::Found(..))).count()
+}
+
+#[test]
+fn an_overflow_that_cannot_be_is_a_fault() {
+    let most = HITS_PER_BATCH as u64;
+    let cases = [
+        (most, most + 1, "more hits than nonces"),
+        (most, most, "they fit a report"),
+        (1, 1, "one hit"),
+        (1000, 1001, "more hits than nonces"),
+        (1000, most, "they fit a report"),
+        (1000, 0, "no hit"),
+        (1000, u64::MAX, "a corrupt counter"),
+    ];
+    for (length, count, case) in cases {
+        let mut table = Table::new(small(1, 0, 1 << 20, easy(8)));
+        let nonces = table.first(A, length);
+        let outputs = table.report(A, nonces, &[], Coverage::Overflow { found: count });
+        assert_eq!(faults(&outputs).len(), 1, "{case}");
+        assert_eq!(table.account().0.given_back[&Reason::Partial], length, "{case}");
+    }
+    let mut table = Table::new(small(1, 0, 1 << 20, easy(8)));
+    let nonces = table.first(A, most + 1);
+    let outputs = table.report(A, nonces, &[], Coverage::Overflow { found: most + 1 });
+    assert_eq!(faults(&outputs), [""; 0]);
+    assert_eq!(table.account().0.given_back[&Reason::Overflow], most + 1);
+}
+
+#[test]
+fn a_dismissed_device_has_no_say() {
+    let (job, hits) = easy_job(1);
+    let mut table = Table::new(job);
+    let held = table.first(A, 4096);
+    let outputs = table.tell(Input::Failed { device: A, why: "broken".to_owned() });
+    assert!(matches!(outputs[..], [Output::Dismiss(A, _)]), "B has enough: {outputs:?}");
+    let before = table.account();
+    assert_eq!(before.0.given_back[&Reason::Lost], held.len());
+    let nonces = table.first(A, 256);
+    let mine: Vec<u32> = hits.into_iter().filter(|hit| nonces.contains(*hit)).collect();
+    assert!(!mine.is_empty());
+    let gave_back = Input::GaveBack { device: A, job: JobId(1), nonces: held };
+    assert!(table.report(A, nonces, &mine, Coverage::Full).is_empty());
+    assert!(table.tell(gave_back).is_empty());
+    assert!(table.tell(Input::Failed { device: A, why: "again".to_owned() }).is_empty());
+    assert_eq!(table.account(), before);
+    assert!(!table.engine.is_busy(A) && table.engine.is_busy(B));
+}
+
+#[test]
+fn a_report_on_another_job_changes_nothing() {
+    let (job, hits) = easy_job(1);
+    let mut table = Table::new(job.clone());
+    let nonces = table.first(A, 256);
+    let mine: Vec<u32> = hits.into_iter().filter(|hit| nonces.contains(*hit)).collect();
+    table.job = Arc::new(Job { id: JobId(9), ..job });
+    let before = (table.account(), table.engine.roster.holds(A), table.engine.roster.reports());
+    assert!(table.report(A, nonces, &mine, Coverage::Full).is_empty());
+    let gave_back = Input::GaveBack { device: A, job: JobId(9), nonces };
+    assert!(table.tell(gave_back).is_empty());
+    assert!(table.tell(Input::End(JobId(9))).is_empty());
+    let after = (table.account(), table.engine.roster.holds(A), table.engine.roster.reports());
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_report_on_other_nonces_is_a_fault() {
+    let (job, _) = easy_job(1);
+    let mut table = Table::new(job);
+    let batch = table.batch(table.first(A, 256));
+    let nonces = table.first(A, 255);
+    let scan = Scan { nonces, hits: vec![], coverage: Coverage::Full, elapsed: Duration::ZERO };
+    let outputs = table.tell(Input::Scanned { device: A, batch, scan });
+    assert_eq!(faults(&outputs), ["it was given 0..256 and reports on 0..255"]);
+    assert_eq!(table.account().0.given_back[&Reason::Partial], 256);
+}
+
+#[test]
+fn a_report_on_nonces_that_the_device_does_not_hold_is_a_fault_without_hits() {
+    let (job, hits) = easy_job(1);
+    let mut table = Table::new(job);
+    let theirs = table.first(B, 512);
+    let hits: Vec<u32> = hits.into_iter().filter(|hit| theirs.contains(*hit)).collect();
+    assert!(!hits.is_empty());
+    let outputs = table.report(A, theirs, &hits, Coverage::Full);
+    assert!(faults(&outputs)[0].contains("device 1 holds nonce"), "{outputs:?}");
+    assert_eq!((shares(&outputs), table.account().1.candidates), (0, 0));
+    // Twice the same, though it was right the first time.
+    let outputs = table.report(B, theirs, &hits, Coverage::Full);
+    assert_eq!(shares(&outputs), hits.len());
+    let outputs = table.report(B, theirs, &hits, Coverage::Full);
+    assert!(faults(&outputs)[0].contains("was scanned before"), "{outputs:?}");
+    assert_eq!(shares(&outputs), 0);
+    let outputs = table.tell(Input::GaveBack { device: A, job: JobId(1), nonces: theirs });
+    assert_eq!(faults(&outputs).len(), 1);
+    assert_eq!(table.account().1.shares, hits.len() as u64);
+}
+
+#[test]
+fn a_candidate_that_is_found_again_counts_once() {
+    let (job, hits) = easy_job(1);
+    let mut table = Table::new(job);
+    let nonces = table.first(A, 1024);
+    let mine: Vec<u32> = hits.iter().copied().filter(|hit| nonces.contains(*hit)).collect();
+    let partial = Coverage::Partial { why: "a workgroup is missing".to_owned() };
+    let outputs = table.report(A, nonces, &mine, partial);
+    assert_eq!(shares(&outputs), mine.len(), "a true hit is true whoever reports it");
+    let known = |table: &Table| table.engine.current.as_ref().unwrap().known.len();
+    assert_eq!(known(&table), mine.len());
+    // The nonces go to whoever is next.
+    table.report(B, table.first(B, 4096), &hits_in(&hits, table.first(B, 4096)), Coverage::Full);
+    let before = table.account().1;
+    let given = |device, table: &Table| {
+        table.given.iter().filter(|(who, held)| *who == device && held.start() < 1024).count()
+    };
+    let holder = if given(B, &table) > 0 { B } else { A };
+    let outputs = table.report(holder, nonces, &mine, Coverage::Full);
+    assert_eq!((shares(&outputs), faults(&outputs).len()), (0, 0), "{outputs:?}");
+    assert_eq!(table.account().1, before);
+    assert_eq!(known(&table), 0, "nothing is remembered of what is never scanned again");
+}
+
+fn hits_in(hits: &[u32], nonces: Nonces) -> Vec<u32> {
+    hits.iter().copied().filter(|hit| nonces.contains(*hit)).collect()
+}
+
+#[test]
+fn the_target_decides_to_the_last_bit() {
+    let header = KNOWN_BLOCKS[5].header().unwrap();
+    let hash = {
+        let mut bytes = bitcoin::hashes::Hash::to_byte_array(block_hash(&header));
+        bytes.reverse();
+        bytes
+    };
+    let one_off = |down: bool| {
+        let mut bytes = hash;
+        for byte in bytes.iter_mut().rev() {
+            let (next, carry) =
+                if down { byte.overflowing_sub(1) } else { byte.overflowing_add(1) };
+            *byte = next;
+            if !carry {
+                break;
+            }
+        }
+        Target::from_be_bytes(bytes)
+    };
+    let at = Target::from_be_bytes(hash);
+    for (target, expected) in [(one_off(true), 0), (at, 1), (one_off(false), 1)] {
+        let nonces = Nonces::around(header.nonce, 100, 1000);
+        let job = Job { id: JobId(1), header: with_nonce(&header, 0), target, nonces };
+        assert_eq!(job.filter(), Filter::WORD);
+        let mut table = Table::new(job);
+        let half = table.first(A, 500);
+        let outputs = table.report(A, half, &[header.nonce], Coverage::Full);
+        assert_eq!(shares(&outputs), expected);
+        let (_, counters) = table.account();
+        assert_eq!(counters, Counters { candidates: 1, wrong: 0, shares: expected as u64 });
+    }
+}
+
+#[test]
+fn devices_of_unknown_speed_get_equal_parts_of_a_short_job() {
+    let table = Table::new(small(1, 7, 1000, easy(8)));
+    assert_eq!((table.first(A, 1000).len(), table.first(B, 1000).len()), (500, 500));
+}
+
+#[test]
+fn a_device_gets_all_that_it_needs_at_once_though_it_lies_in_pieces() {
+    let mut table = Table::new(small(1, 0, 8192, easy(8)));
+    for start in [4200, 5000, 6000] {
+        table.report(B, Nonces::new(start, start + 100).unwrap(), &[], Coverage::Full);
+    }
+    table.report(A, table.first(A, 4096), &[], Coverage::Full);
+    let outputs = table.tell(Input::Failed { device: B, why: "broken".to_owned() });
+    let pieces = table.given[2..].iter().map(|(device, nonces)| (*device, nonces.len()));
+    assert_eq!(pieces.collect::<Vec<_>>(), [(A, 104), (A, 700), (A, 900), (A, 2092)]);
+    assert_eq!(outputs.len(), 5, "{outputs:?}");
+}
+
+#[test]
+fn a_job_that_the_ledger_cannot_cut_any_further_ends() {
+    let mut table = Table::new(small(1, 0, 1 << 32, easy(8)));
+    let ledger = &mut table.engine.current.as_mut().unwrap().ledger;
+    let shatterer = DeviceId(9);
+    ledger.give_back_all(A, Reason::Lost);
+    ledger.give_back_all(B, Reason::Lost);
+    while ledger.take(shatterer, 1 << 32).is_some() {}
+    for place in 0..LEDGER_INTERVALS as u64 / 2 {
+        ledger.scanned(shatterer, Nonces::new(place << 17, (place << 17) + 1).unwrap()).unwrap();
+    }
+    ledger.give_back_all(shatterer, Reason::Lost);
+    // Nobody holds anything, and nobody is given anything: this must not wait for ever.
+    let outputs = table.tell(Input::Joined(A));
+    let [Output::Finished(report)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert!(!report.complete);
+    assert_eq!(report.tally.scanned, LEDGER_INTERVALS as u64 / 2);
+}
