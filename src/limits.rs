@@ -47,7 +47,7 @@ pub const FAULTS_PER_DEVICE: u32 = 3;
 /// Devices in one run. More are refused: the ledger and the displays are sized for a desktop.
 pub const DEVICES: usize = 64;
 
-/// Intervals in the ledger of one job. A job that shatters into more is a bug, and ends with an error.
+/// Intervals in the ledger of one job. A job that shatters into more is a bug; it ends incomplete.
 pub const LEDGER_INTERVALS: usize = 1 << 16;
 
 /// Length of a header line on standard input; a header is 160 digits.

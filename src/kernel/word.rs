@@ -4,8 +4,8 @@ use std::fmt;
 
 /// A 32-bit word as SHA-256 uses it: the functions of FIPS 180-4 §4.1.2, and sums modulo 2^32.
 ///
-/// Two types implement it. With [`u32`] the algorithm computes; with
-/// [`Symbol`](super::recorder::Symbol) it records its operations.
+/// Two types implement it. With [`u32`] the algorithm computes; with the symbolic word of `recorder` it
+/// records its operations.
 pub trait Word: Copy {
     /// A word whose value is part of the specification.
     fn constant(value: u32) -> Self;
