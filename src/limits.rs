@@ -1,4 +1,4 @@
-//! Every upper bound of the program, with its reason. A bound is written here and nowhere else.
+//! The upper bounds of what input, devices and runs can grow to, each with its reason.
 
 use std::time::Duration;
 

@@ -6,15 +6,16 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{array, fs};
 
 use adit::chain::{self, HEADER_LEN, KNOWN_BLOCKS, parse_header};
-use adit::device::Device;
 use adit::device::cpu::Cpu;
 use adit::device::selftest::admit;
+use adit::device::{Device, DeviceError};
 use adit::kernel::{Test, Variant};
-use adit::limits::{HITS_PER_BATCH, NONCES_PER_HEADER};
+use adit::limits::{HITS_PER_BATCH, MAX_BATCH, NONCES_PER_HEADER};
+use adit::runtime::{Crew, Flow, Notice, Stop};
 use adit::work::{Batch, Coverage, Filter, Job, JobId, Nonces, Scan, verify};
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
@@ -133,25 +134,47 @@ fn every_recorded_header_is_found() {
     };
     let rows: Vec<(&str, Header)> = text.lines().skip(1).map(recorded).collect();
     assert!(rows.len() > 100, "{} headers in {}", rows.len(), path.display());
-    let windows = rows.iter().map(|(_, header)| {
-        let target = chain::decode_bits(header.bits).unwrap();
-        let filter = Filter::for_target(&target);
-        let length = filter.batch_cap().min(777);
-        batch(*header, target, Nonces::around(header.nonce, length / 3, length), filter)
-    });
-    let batches: Vec<Batch> = windows.collect();
-
     let mut devices: Vec<Box<dyn Device>> = vec![Box::new(Cpu::open(None).unwrap())];
     for adapter in adapters.iter().flatten() {
         devices.push(Box::new(open(adapter, Variant::DEFAULT)));
     }
-    for mut device in devices {
-        let scans = scan_all(device.as_mut(), &batches);
-        for (((hash, header), batch), scan) in rows.iter().zip(&batches).zip(scans) {
-            let name = &device.info().name;
-            assert!(scan.hits.contains(&header.nonce), "{name} misses {hash}");
-            assert_right(batch, scan, name);
+    for device in devices {
+        let name = device.info().name.clone();
+        // What `adit scan` runs: engine, ledger and driver around the device.
+        let mut crew = Crew::new(vec![device], Duration::from_millis(50), Stop::default());
+        for (id, (hash, header)) in (0..).zip(&rows) {
+            let target = chain::decode_bits(header.bits).unwrap();
+            let length = Filter::for_target(&target).batch_cap().min(777);
+            let nonces = Nonces::around(header.nonce, length / 3, length);
+            let mut found = Vec::new();
+            let job = Job { id: JobId(id), header: *header, target, nonces };
+            let report = crew.work(job, |notice| {
+                if let Notice::Found(_, share) = notice {
+                    found.push(share.hash.to_string());
+                }
+                Flow::Continue
+            });
+            assert!(found.iter().any(|found| found == hash), "{name} misses {hash}");
+            assert_eq!((report.tally.assigned, report.tally.scanned), (length, length), "{name}");
+            assert!(report.complete && report.counters.wrong == 0, "{name}: {report:?}");
         }
+    }
+}
+
+#[test]
+fn a_batch_too_large_for_the_shader_is_refused_and_harms_nothing() {
+    let Some(adapters) = gpu("a_batch_too_large_for_the_shader_is_refused_and_harms_nothing")
+    else {
+        return;
+    };
+    let header = KNOWN_BLOCKS[0].header().unwrap();
+    for adapter in &adapters {
+        let mut gpu = open(adapter, Variant::DEFAULT);
+        for nonces in [Nonces::ALL, Nonces::new(0, MAX_BATCH + 1).unwrap()] {
+            let refused = gpu.begin(batch(header, Target::MAX, nonces, Filter::WORD));
+            assert_eq!(refused, Err(DeviceError::TooLarge(nonces.len())));
+        }
+        admit(&mut gpu).unwrap_or_else(|refused| failed(adapter, &refused));
     }
 }
 

@@ -3,7 +3,7 @@
 use comfy_table::{Table, presets};
 
 use super::{Failure, output};
-use crate::device::inventory::{Entry, inventory};
+use crate::device::inventory::{Entry, Selector, inventory};
 use crate::ui::text;
 
 #[derive(Debug, clap::Args)]
@@ -14,7 +14,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let entries = inventory(&[]).map_err(Failure::no_device)?;
+    let entries = inventory(&[]).or_else(|error| {
+        output::note(format_args!("No graphics adapter can be listed: {error}"));
+        inventory(&[Selector::Cpu]).map_err(Failure::no_device)
+    })?;
     if args.json {
         return output::json(&entries);
     }

@@ -22,9 +22,32 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME", default_value_t = Variant::DEFAULT)]
         variant: Variant,
         /// The language
-        #[arg(long = "as", value_name = "LANGUAGE", value_enum, default_value_t = Target::Wgsl)]
-        target: Target,
+        #[arg(long = "as", value_name = "LANGUAGE", value_enum, default_value_t = Language::Wgsl)]
+        language: Language,
     },
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum Language {
+    /// As derived
+    Wgsl,
+    /// SPIR-V 1.3 in its binary form, for Vulkan
+    Spirv,
+    /// Metal Shading Language 2.4
+    Msl,
+    /// HLSL for shader model 6.0, for DX12
+    Hlsl,
+}
+
+impl From<Language> for Target {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::Wgsl => Self::Wgsl,
+            Language::Spirv => Self::Spirv,
+            Language::Msl => Self::Msl,
+            Language::Hlsl => Self::Hlsl,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -39,7 +62,7 @@ struct Listed {
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::List { json } => list(*json),
-        Command::Print { variant, target } => print(*variant, *target),
+        Command::Print { variant, language } => print(*variant, (*language).into()),
     }
 }
 

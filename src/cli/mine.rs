@@ -1,5 +1,6 @@
 //! `adit mine`
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use super::options::{DeviceOptions, Profile, at_least_one};
 use super::scan::Worker;
 use super::{Failure, output, team};
 use crate::device::DeviceInfo;
-use crate::engine::{DeviceId, DeviceReport, JobReport};
+use crate::engine::{DeviceId, DeviceReport, JobReport, Reason};
 use crate::limits::NONCES_PER_HEADER;
 use crate::runtime::{Crew, Flow, Notice, Stop};
 use crate::source::replay::{Replay, ReplayJob};
@@ -92,8 +93,10 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     };
     // Whatever happened, what was done so far is told.
     let told = run.conclude();
-    outcome.and(told)?;
-    if stop.is_requested() { Err(Failure::interrupted()) } else { Ok(()) }
+    if stop.is_requested() {
+        return Err(Failure::interrupted());
+    }
+    outcome.and(told)
 }
 
 /// Opened before any work, so that a wrong path does not cost a run; emptied, so that a summary of an
@@ -133,6 +136,8 @@ struct Summary {
     candidates: u64,
     wrong: u64,
     rescanned: u64,
+    /// Nonces that devices gave back, by reason.
+    given_back: BTreeMap<Reason, u64>,
     seconds: f64,
     /// Hashes tested per second of the whole run.
     hashes_per_second: Option<f64>,
@@ -213,6 +218,9 @@ impl Run<'_> {
         let blocks =
             self.args.blocks.unwrap_or(if endless { u64::MAX } else { Replay::len() as u64 });
         while self.summary.blocks < blocks && !self.is_over() {
+            if !self.crew.can_work() {
+                return Err(Failure::no_device("no device is left"));
+            }
             let job = replay.next_job().map_err(Failure::usage)?;
             self.work(&job)?;
         }
@@ -269,7 +277,7 @@ impl Run<'_> {
                 "{title}: its nonce lies in {range}, all of which was scanned, and was not found: a device computes wrongly"
             )));
         }
-        if self.crew.can_work() { Ok(()) } else { Err(Failure::no_device("no device is left")) }
+        Ok(())
     }
 
     fn count(&mut self, report: &JobReport, found: bool) {
@@ -282,6 +290,9 @@ impl Run<'_> {
         summary.candidates += report.counters.candidates;
         summary.wrong += report.counters.wrong;
         summary.rescanned += report.rescanned();
+        for (reason, nonces) in &report.tally.given_back {
+            *summary.given_back.entry(*reason).or_default() += nonces;
+        }
         for device in &report.devices {
             match self.workers.iter_mut().find(|worker| worker.device == device.device) {
                 Some(worker) => {
@@ -302,14 +313,13 @@ impl Run<'_> {
         let devices = workers
             .filter_map(|worker| Some(Worker::new(self.crew.device(worker.device)?, worker)));
         let event = Event::Summary { summary: &self.summary, devices: devices.collect() };
-        if let Some(file) = &mut self.summary_file {
-            let text = serde_json::to_string_pretty(&event).map_err(Failure::usage)? + "\n";
-            file.write_all(text.as_bytes())
-                .map_err(|error| Failure::usage(format!("cannot write the summary: {error}")))?;
-        }
-        if self.args.json {
-            return output::json(&event);
-        }
+        // Both are tried: a full disk must not cost the summary on the screen, nor the other way round.
+        let written = self.summary_file.as_mut().map_or(Ok(()), |file| write_summary(file, &event));
+        let told = if self.args.json { output::json(&event) } else { self.tell_summary(elapsed) };
+        told.and(written)
+    }
+
+    fn tell_summary(&self, elapsed: Duration) -> Result<(), Failure> {
         let summary = &self.summary;
         output::line(format_args!(
             "{}found {} of {} blocks in {}; scanned {} of {} assigned nonces, {}",
@@ -322,12 +332,18 @@ impl Run<'_> {
             text::rate(summary.hashes_per_second),
         ))?;
         output::line(format_args!(
-            "candidates {}, wrong {}, scanned again after overflow {}",
+            "candidates {}, wrong {}, given back {}",
             summary.candidates,
             summary.wrong,
-            text::count(summary.rescanned)
+            text::given_back(&summary.given_back),
         ))
     }
+}
+
+fn write_summary(file: &mut File, event: &Event<'_>) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(event).map_err(Failure::usage)? + "\n";
+    file.write_all(text.as_bytes())
+        .map_err(|error| Failure::usage(format!("cannot write the summary: {error}")))
 }
 
 fn tell_job(args: &Args, job: &ReplayJob, title: &str) -> Result<(), Failure> {

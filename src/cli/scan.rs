@@ -1,5 +1,7 @@
 //! `adit scan`
 
+use std::collections::BTreeMap;
+
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Target};
 use serde::{Serialize, Serializer};
@@ -9,7 +11,7 @@ use super::options::{DeviceOptions, Profile, nonces};
 use super::{Failure, output, team};
 use crate::chain;
 use crate::device::DeviceInfo;
-use crate::engine::{DeviceReport, JobReport};
+use crate::engine::{DeviceReport, JobReport, Reason};
 use crate::limits::HITS_PER_SCAN;
 use crate::runtime::{Crew, Flow, Notice, Stop};
 use crate::ui::progress::Progress;
@@ -186,12 +188,13 @@ fn print_share(share: &Share) -> Result<(), Failure> {
 
 fn print_summary(report: &JobReport, devices: &[&DeviceInfo]) -> Result<(), Failure> {
     output::line(format_args!(
-        "assigned {}, scanned {}, candidates {}, wrong {}, scanned again after overflow {}",
+        "assigned {}, scanned {}, candidates {}, wrong {}, scanned again after overflow {}, given back {}",
         text::count(report.tally.assigned),
         text::count(report.tally.scanned),
         report.counters.candidates,
         report.counters.wrong,
         text::count(report.rescanned()),
+        text::given_back(&report.tally.given_back),
     ))?;
     let names: Vec<String> = devices.iter().map(|info| text::device(info)).collect();
     output::line(format_args!(
@@ -211,6 +214,8 @@ struct Account<'s> {
     candidates: u64,
     wrong: u64,
     rescanned: u64,
+    /// Nonces that devices gave back, by reason.
+    given_back: &'s BTreeMap<Reason, u64>,
     seconds: f64,
     hashes_per_second: Option<f64>,
     /// The names of the devices.
@@ -239,7 +244,7 @@ pub(super) struct Worker<'s> {
 }
 
 impl<'s> Account<'s> {
-    fn new(hits: Vec<Hit>, report: &JobReport, devices: &[&'s DeviceInfo]) -> Self {
+    fn new(hits: Vec<Hit>, report: &'s JobReport, devices: &[&'s DeviceInfo]) -> Self {
         let names: Vec<&str> = devices.iter().map(|info| info.name.as_str()).collect();
         Self {
             hits,
@@ -248,6 +253,7 @@ impl<'s> Account<'s> {
             candidates: report.counters.candidates,
             wrong: report.counters.wrong,
             rescanned: report.rescanned(),
+            given_back: &report.tally.given_back,
             seconds: report.elapsed.as_secs_f64(),
             hashes_per_second: report.hashes_per_second(),
             device: names.join(", "),

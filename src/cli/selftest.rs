@@ -1,12 +1,20 @@
 //! `adit selftest`
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
 use super::options::DeviceOptions;
 use super::{Failure, output, team};
+use crate::device::Device;
 use crate::device::inventory::{Choice, inventory};
-use crate::device::selftest::checks;
+use crate::device::selftest::{Check, checks};
 use crate::limits::SELFTEST_DEADLINE;
 use crate::runtime::Stop;
 use crate::ui::text;
+
+/// How often a request to stop is looked for.
+const TICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,40 +31,69 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
             Choice::Use(entries) | Choice::Fastest(entries) => entries,
         }
     };
-    let mut failed = Vec::new();
+    let (mut unopened, mut failed) = (Vec::new(), Vec::new());
     for entry in entries {
         let name = text::clean(&entry.facts.name);
-        let mut device = match entry.open(args.options.variant) {
-            Ok(device) => device,
+        match entry.open(args.options.variant) {
+            Ok(device) => {
+                output::line(text::device(device.info()))?;
+                if !test(device, stop)? {
+                    failed.push(name);
+                }
+            }
             Err(why) => {
                 output::line(format_args!("{name}: FAILED to open: {why}"))?;
-                failed.push(name);
-                continue;
+                unopened.push(name);
             }
-        };
-        output::line(text::device(device.info()))?;
-        let (mut passed, mut total) = (0, 0);
-        for check in checks(device.as_mut(), SELFTEST_DEADLINE) {
-            if stop.is_requested() {
-                return Err(Failure::interrupted());
-            }
-            total += 1;
-            match check.outcome {
-                Ok(()) => {
-                    passed += 1;
-                    output::line(format_args!("  ok      {}", check.name))?;
-                }
-                Err(why) => output::line(format_args!("  FAILED  {}: {why}", check.name))?,
-            }
-        }
-        output::line(format_args!("  {passed} of {total} checks passed"))?;
-        if passed < total {
-            failed.push(name);
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
+    if !failed.is_empty() {
         Err(Failure::selftest(format!("the self-test failed on {}", failed.join(", "))))
+    } else if !unopened.is_empty() {
+        Err(Failure::no_device(format!("cannot open {}", unopened.join(", "))))
+    } else {
+        Ok(())
     }
+}
+
+/// Prints each check as it comes. Whether all passed.
+fn test(mut device: Box<dyn Device>, stop: &Stop) -> Result<bool, Failure> {
+    // On a thread of its own, because a driver can hang in calls that have no limit.
+    let (sender, results) = channel();
+    let thread = Builder::new().spawn(move || {
+        for check in checks(device.as_mut(), SELFTEST_DEADLINE) {
+            if sender.send(check).is_err() {
+                return; // nobody listens any more
+            }
+        }
+    });
+    thread.map_err(|error| Failure::no_device(format!("no thread for the self-test: {error}")))?;
+    let (mut passed, mut total) = (0, 0);
+    let mut heard = Instant::now();
+    loop {
+        if stop.is_requested() {
+            return Err(Failure::interrupted());
+        }
+        match results.recv_timeout(TICK) {
+            Ok(Check { name, outcome }) => {
+                heard = Instant::now();
+                total += 1;
+                match outcome {
+                    Ok(()) => {
+                        passed += 1;
+                        output::line(format_args!("  ok      {name}"))?;
+                    }
+                    Err(why) => output::line(format_args!("  FAILED  {name}: {why}"))?,
+                }
+            }
+            Err(RecvTimeoutError::Timeout) if heard.elapsed() < SELFTEST_DEADLINE * 2 => {}
+            Err(RecvTimeoutError::Timeout) => {
+                output::line("  FAILED  the driver does not answer any more")?;
+                return Ok(false);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    output::line(format_args!("  {passed} of {total} checks passed"))?;
+    Ok(passed == total && total > 0)
 }

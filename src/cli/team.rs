@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::options::DeviceOptions;
 use super::output::note;
 use super::{Exit, Failure};
-use crate::device::inventory::{Choice, Entry, choose, inventory};
+use crate::device::Device;
+use crate::device::inventory::{Choice, Entry, NotUsable, choose, inventory};
 use crate::device::speed::measure;
-use crate::device::{Device, selftest};
 use crate::kernel::Variant;
 use crate::limits::DEVICES;
 use crate::ui::text;
@@ -82,24 +82,25 @@ fn open_all(entries: &[Entry], variant: Variant) -> Result<Vec<Box<dyn Device>>,
     let mut worst = Exit::NoDevice;
     let mut reasons = Vec::new();
     for entry in entries {
-        let reason = match entry.open(variant) {
+        let reason = match entry.open_tested(variant) {
+            Ok(device) => {
+                devices.push(device);
+                continue;
+            }
+            Err(NotUsable::Refused(refused)) => {
+                worst = Exit::SelfTest;
+                refused.to_string()
+            }
             Err(why) => format!("{}: {why}", text::clean(&entry.facts.name)),
-            Ok(mut device) => match selftest::admit(device.as_mut()) {
-                Ok(()) => {
-                    devices.push(device);
-                    continue;
-                }
-                Err(refused) => {
-                    worst = Exit::SelfTest;
-                    refused.to_string()
-                }
-            },
         };
         note(format_args!("Not used: {reason}"));
         reasons.push(reason);
     }
     if devices.is_empty() {
-        let message = format!("no device can be used: {}", reasons.join("; "));
+        let message = format!(
+            "no device can be used: {}; `--device cpu` works without graphics drivers",
+            reasons.join("; ")
+        );
         return Err(Failure { exit: worst, message });
     }
     Ok(devices)

@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use super::cpu::Cpu;
 use super::gpu::{self, Adapter, Gpu};
-use super::{Device, Facts, Kind};
+use super::selftest::{self, Refused};
+use super::{Device, Facts, Kind, within};
 use crate::kernel::Variant;
+use crate::limits::DRIVER_DEADLINE;
 
 /// One device of the machine, closed.
 #[derive(Debug, Clone, Serialize)]
@@ -57,6 +59,21 @@ pub enum InventoryError {
     /// A driver failed while it listed its adapters.
     #[error("{0}; `--device cpu` works without graphics drivers")]
     Drivers(String),
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotUsable {
+    /// The driver did not open it.
+    #[error("{0}")]
+    NotOpened(String),
+    /// It computes wrongly.
+    #[error("{0}")]
+    Refused(Refused),
+    /// The self-test did not end, or the driver panicked in it.
+    #[error("the driver hung or panicked in the self-test")]
+    Hung,
 }
 
 /// What a run uses.
@@ -159,6 +176,13 @@ pub fn choose(
     }
     let mut chosen: Vec<Entry> = Vec::new();
     for (given, selector) in selectors {
+        // A number that is no index may be a part of a name, as in "RTX 4090".
+        let selector = match selector {
+            Selector::Index(index) if *index >= entries.len() => {
+                &Selector::Name(given.trim().to_lowercase())
+            }
+            selector => selector,
+        };
         let before = chosen.len();
         let matching = entries.iter().filter(|entry| selector.matches(entry));
         let known = matching.clone().next().is_some();
@@ -177,7 +201,20 @@ pub fn choose(
 }
 
 impl Entry {
-    /// Opens the device, untested. The variant is for GPUs; the CPU has its own code.
+    /// Opens the device and runs the self-test on it. The variant is for GPUs; the CPU has its own code.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says, or the check that failed.
+    pub fn open_tested(&self, variant: Variant) -> Result<Box<dyn Device>, NotUsable> {
+        let mut device = self.open(variant).map_err(NotUsable::NotOpened)?;
+        // On a thread of its own: the first dispatch is where a driver hangs.
+        within(DRIVER_DEADLINE, move || selftest::admit(device.as_mut()).map(|()| device))
+            .ok_or(NotUsable::Hung)?
+            .map_err(NotUsable::Refused)
+    }
+
+    /// Opens the device, untested.
     ///
     /// # Errors
     ///
@@ -242,11 +279,8 @@ mod tests {
     #[test]
     fn a_device_is_found_by_index_name_address_and_cpu() {
         assert_eq!(chosen(&["1"]).unwrap(), [1]);
-        assert_eq!(
-            chosen(&["4090"]).unwrap_err().to_string().lines().count(),
-            6,
-            "4090 is no index"
-        );
+        assert_eq!(chosen(&["4090"]).unwrap(), [0, 1], "no index, but part of a name");
+        assert_eq!(chosen(&["5"]).unwrap_err().to_string().lines().count(), 6, "neither");
         assert_eq!(chosen(&["rtx 40"]).unwrap(), [0, 1]);
         assert_eq!(chosen(&["02:00.0", "0000:01:00.0"]).unwrap(), [1, 0]);
         assert_eq!(chosen(&["cpu", "radeon", "cpu"]).unwrap(), [4, 2]);

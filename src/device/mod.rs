@@ -87,7 +87,7 @@ pub struct DeviceInfo {
     pub driver: Option<String>,
     /// PCI address, such as `0000:01:00.0`.
     pub pci: Option<String>,
-    /// The kernel it runs.
+    /// The kernel it was opened with. Targets easier than difficulty 1 run its mask twin.
     pub kernel: String,
     /// Batches that it takes before the first must be finished.
     #[serde(skip)]
@@ -106,7 +106,7 @@ impl DeviceInfo {
 /// Something that tests nonces.
 ///
 /// Batches end in the order in which they began. A device that returned an error other than
-/// [`DeviceError::Full`] is done for: drop it and give back what it held.
+/// [`DeviceError::Full`], [`DeviceError::TooLarge`] or [`DeviceError::Idle`] is done for: drop it and give back what it held.
 pub trait Device: Send {
     /// What the device is.
     fn info(&self) -> &DeviceInfo;
@@ -115,7 +115,8 @@ pub trait Device: Send {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Full`] when `info().in_flight` batches are under way, else what broke.
+    /// [`DeviceError::Full`] when `info().in_flight` batches are under way, [`DeviceError::TooLarge`] for a
+    /// batch of more than [`MAX_BATCH`](crate::limits::MAX_BATCH) nonces, else what broke.
     fn begin(&mut self, batch: Batch) -> Result<(), DeviceError>;
 
     /// Waits for the oldest batch, `limit` at most.
@@ -134,6 +135,9 @@ pub enum DeviceError {
     /// `begin` was called with as many batches under way as the device takes.
     #[error("the device already has {0} batches under way")]
     Full(usize),
+    /// A batch has more nonces than a device takes at once.
+    #[error("a batch of {0} nonces is larger than the {max} that a device takes", max = crate::limits::MAX_BATCH)]
+    TooLarge(u64),
     /// `finish` was called with no batch under way.
     #[error("the device has no batch under way")]
     Idle,
@@ -149,15 +153,17 @@ pub enum DeviceError {
 }
 
 /// Runs a call that may never return, on a thread of its own. `None` when it did not end within
-/// `limit`; the thread is then left to itself.
-fn within<T: Send + 'static>(
+/// `limit`, and when it panicked; the thread is then left to itself.
+pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     call: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
+    let spawned = std::thread::Builder::new().spawn(move || {
         // Nobody listens any more when the limit has passed.
         let _ = sender.send(call());
     });
+    // Without a thread the call would block the caller: it counts as one that did not end.
+    spawned.ok()?;
     receiver.recv_timeout(limit).ok()
 }

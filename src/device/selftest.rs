@@ -246,10 +246,24 @@ fn places(jobs: &[Arc<Job>]) -> Vec<Case> {
             .map(|(nonces, bits)| Trial::new(job, nonces, bits))
     });
     vec![
-        case("a hit in the first and in the last thread", ends),
+        case("a hit in the first and in the last thread", outer_threads()),
+        case("a hit at the first and at the last nonce of a range", ends),
         case("a hit in the first and in the last workgroup", groups),
         case("no hit: the nonces beside a known one", outside),
     ]
+}
+
+/// Hits whose nonces begin and end a workgroup of any size: in the only workgroup, in the first of many
+/// and in the last.
+fn outer_threads() -> Vec<Trial> {
+    let headers = OUTER_THREADS.iter().filter_map(|header| chain::parse_header(header).ok());
+    let jobs = headers.map(|header| job(u64::from(header.nonce), header));
+    let around = |job: Arc<Job>| {
+        let lane = u64::from(job.header.nonce) % 256;
+        [(lane, 256), (lane, 2048), (lane + 1792, 2048)]
+            .map(|(before, length)| Trial::around(&job, before, length, 32))
+    };
+    jobs.flat_map(around).collect()
 }
 
 /// Every kind of mask, with many hits where it is easy, and with hashes that it only just stops.
@@ -362,8 +376,15 @@ const FILTERS: [(u32, u64); 9] = [
     (31, 1 << 10),
 ];
 
-/// Nonces of block 0, and the leading zero bits of their hashes. The last one passes the strictest
-/// filter, though it does not solve the block.
+/// Headers whose hash starts with 32 zero bits: block 125, whose nonce 0x38605600 has a workgroup's first
+/// thread, and block 0 with its time 111 s later, where nonce 0x2257efff has the last.
+const OUTER_THREADS: [&str; 2] = [
+    "01000000214f1824d6b2eb5f201c6780488187fe72c608bd66f078b51c2baece000000006ac9cb0d762ee58fba505cf59b6d36f2e82ed40cfe19f1016cff52eb7ae34f0d17ef6949ffff001d00566038",
+    "0100000000000000000000000000000000000000000000000000000000000000000000003ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a98ab5f49ffff001dffef5722",
+];
+
+/// Nonces of block 0, and the leading zero bits of their hashes. The last one would have solved the block
+/// too.
 const NEAR_MISSES: [(u32, u32); 8] = [
     (0x6cdf_7ca6, 30),
     (0x7a81_b0bb, 30),
@@ -397,280 +418,4 @@ const LENGTHS: [(u64, u32); 14] = [
 const CARRIES: [u32; 5] = [1 << 8, 1 << 16, 1 << 24, 1 << 31, 0xff00_0000];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::DeviceInfo;
-    use crate::device::cpu::Cpu;
-    use crate::device::sim::{Fault, Script, Sim};
-
-    const LIMIT: Duration = SELFTEST_DEADLINE;
-
-    #[test]
-    fn right_devices_pass_every_check() {
-        let names: BTreeSet<String> = cases().into_iter().map(|case| case.name).collect();
-        let devices: [Box<dyn Device>; 2] =
-            [Box::new(Cpu::open(None).unwrap()), Box::new(Sim::new())];
-        for mut device in devices {
-            let mut passed = BTreeSet::new();
-            for check in checks(device.as_mut(), LIMIT) {
-                assert_eq!(check.outcome, Ok(()), "{}", check.name);
-                assert!(passed.insert(check.name), "two checks of one name");
-            }
-            assert_eq!(passed, names);
-            assert_eq!(device.finish(LIMIT), Err(DeviceError::Idle));
-        }
-    }
-
-    #[test]
-    fn a_device_may_take_one_batch_at_a_time() {
-        let info = DeviceInfo { in_flight: 1, ..Sim::new().info().clone() };
-        assert_eq!(admit(&mut Sim::new().described(info)), Ok(()));
-    }
-
-    #[test]
-    fn the_suite_is_what_it_says() {
-        let cases = cases();
-        assert_eq!(cases.iter().filter(|case| case.name.starts_with("block ")).count(), 32);
-        assert_eq!(cases[0].name, "block 0, 2009, main");
-        let (mut nonces, mut hashed) = (0, 0);
-        for case in &cases {
-            assert!(!case.trials.is_empty() && case.name.len() <= 60, "{}", case.name);
-            let mut hits = Vec::new();
-            for trial in &case.trials {
-                nonces += trial.batch.nonces.len();
-                hashed += trial.only.map_or(trial.batch.nonces.len(), |_| 0);
-                assert_eq!(trial.expected(), trial.hashed(), "{}", trial.place());
-                hits.push(trial.expected().len());
-            }
-            let fit = |hits: &usize| *hits <= HITS_PER_BATCH;
-            match case.name.as_str() {
-                "more hits than a report holds" => assert!(!hits.iter().any(fit)),
-                "as many hits as a report holds" => {
-                    assert_eq!(hits, [HITS_PER_BATCH - 1, HITS_PER_BATCH]);
-                }
-                "no hit: the nonces beside a known one" => {
-                    assert!(hits.iter().all(|hits| *hits == 0));
-                }
-                name => {
-                    assert!(hits.iter().all(fit) && hits.iter().any(|hits| *hits > 0), "{name}");
-                }
-            }
-        }
-        assert!(nonces < 1_500_000 && hashed < 700_000, "{nonces} nonces, {hashed} hashed");
-    }
-
-    #[test]
-    fn near_misses_have_the_zeros_that_they_claim() {
-        let case = cases().into_iter().find(|case| case.name.contains("almost")).unwrap();
-        for (trials, (nonce, zeros)) in case.trials.chunks(3).zip(NEAR_MISSES) {
-            let hits = [0, 1, 2].map(|trial| trials[trial].expected());
-            let strict = if zeros == 32 { vec![nonce] } else { vec![] };
-            assert_eq!(hits, [vec![nonce], strict.clone(), strict]);
-        }
-    }
-
-    /// Runs the whole suite and names the checks that pass.
-    fn passed(device: &mut dyn Device) -> Vec<String> {
-        let passed = checks(device, LIMIT).filter(|check| check.outcome.is_ok());
-        passed.map(|check| check.name).collect()
-    }
-
-    #[test]
-    fn each_check_can_fail() {
-        for fault in [Fault::OutsideHit, Fault::Overflow, Fault::Partial] {
-            let names = passed(&mut Sim::new().script(Script::new().since(0, fault)));
-            assert!(names.is_empty(), "{fault:?}: {names:?}");
-        }
-        for fault in [Fault::MissHits, Fault::RepeatHits] {
-            let names = passed(&mut Sim::new().script(Script::new().since(0, fault)));
-            assert_eq!(names, ["no hit: the nonces beside a known one"], "{fault:?}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_nonce_is_told_with_its_hash() {
-        let nonce = KNOWN_BLOCKS[0].header().unwrap().nonce + 1;
-        let mut sim = Sim::new().script(Script::new().on(0, Fault::WrongHit(nonce)));
-        let refused = admit(&mut sim).unwrap_err();
-        let start = format!(
-            "Simulated device with kernel scripted failed the self-test at \"block 0, 2009, main\": nonces \
-             {}..{}, 32 leading zero bits: hits expected: 1, found: 2; nonce {nonce:#010x} hashes to ",
-            nonce - 668,
-            nonce + 1333,
-        );
-        assert!(refused.to_string().starts_with(&start), "{refused}");
-    }
-
-    #[test]
-    fn a_device_that_breaks_ends_the_suite_with_its_error() {
-        for (fault, text) in [
-            (Fault::Refuse, "the driver failed: batch 40 refused"),
-            (Fault::Hang, "the device did not answer within"),
-            (Fault::Lost, "the device was lost: batch 40"),
-        ] {
-            let mut sim = Sim::new().script(Script::new().on(40, fault));
-            let checks: Vec<Check> = checks(&mut sim, LIMIT).collect();
-            let (last, before) = checks.split_last().unwrap();
-            assert!(before.len() >= 32 && before.iter().all(|check| check.outcome.is_ok()));
-            let why = last.outcome.as_ref().unwrap_err();
-            assert!(why.contains(text), "{why}");
-            let mut sim = Sim::new().script(Script::new().on(40, fault));
-            assert_eq!(&admit(&mut sim).unwrap_err().why, why);
-        }
-        let script = Script::new().on(0, Fault::Lost);
-        assert_eq!(checks(&mut Sim::new().script(script), LIMIT).count(), 1);
-    }
-
-    /// A device that misunderstands what it is asked, or tells something else than it found.
-    struct Broken {
-        sim: Sim,
-        asked: VecDeque<Batch>,
-        ask: Box<dyn FnMut(&mut Batch) + Send>,
-        tell: Box<Tell>,
-    }
-
-    type Tell = dyn FnMut(&Batch, &mut Scan) + Send;
-
-    impl Broken {
-        fn asking(ask: impl FnMut(&mut Batch) + Send + 'static) -> Self {
-            let (sim, asked) = (Sim::new(), VecDeque::new());
-            Self { sim, asked, ask: Box::new(ask), tell: Box::new(|_, _| {}) }
-        }
-
-        fn telling(tell: impl FnMut(&Batch, &mut Scan) + Send + 'static) -> Self {
-            Self { tell: Box::new(tell), ..Self::asking(|_| {}) }
-        }
-
-        fn keeping(is_kept: fn(&Batch, u64) -> bool) -> Self {
-            Self::telling(move |batch, scan| {
-                scan.hits.retain(|&nonce| is_kept(batch, nonce.into()));
-            })
-        }
-    }
-
-    impl Device for Broken {
-        fn info(&self) -> &DeviceInfo {
-            self.sim.info()
-        }
-
-        fn begin(&mut self, batch: Batch) -> Result<(), DeviceError> {
-            self.asked.push_back(batch.clone());
-            let mut batch = batch;
-            (self.ask)(&mut batch);
-            self.sim.begin(batch)
-        }
-
-        fn finish(&mut self, limit: Duration) -> Result<Scan, DeviceError> {
-            let mut scan = self.sim.finish(limit)?;
-            let asked = self.asked.pop_front().unwrap();
-            scan.nonces = asked.nonces;
-            (self.tell)(&asked, &mut scan);
-            Ok(scan)
-        }
-    }
-
-    fn cut(batch: &mut Batch, start: u64, end: u64) {
-        batch.nonces = Nonces::new(start, end.max(start).min(NONCES_PER_HEADER)).unwrap();
-    }
-
-    #[test]
-    fn wrong_ranges_and_filters_are_found_out() {
-        let filter = |change: fn(u32) -> u32| {
-            Broken::asking(move |batch| batch.filter = Filter::new(change(batch.filter.bits())))
-        };
-        let range = |change: fn(u64, u64) -> (u64, u64)| {
-            Broken::asking(move |batch| {
-                let (start, end) = change(batch.nonces.start(), batch.nonces.end());
-                cut(batch, start, end);
-            })
-        };
-        let devices = [
-            ("masks whole bytes", filter(|bits| bits / 8 * 8)),
-            ("masks every byte it meets", filter(|bits| bits.next_multiple_of(8))),
-            ("knows the zero test only", filter(|_| 32)),
-            ("knows masks of 29 bits at most", filter(|bits| bits.min(29))),
-            ("starts with a whole workgroup", range(|start, end| (start / 64 * 64, end))),
-            (
-                "leaves the first workgroup out",
-                range(|start, end| (start.next_multiple_of(64), end)),
-            ),
-            ("leaves the last workgroup out", range(|start, end| (start, end / 64 * 64))),
-            ("ends with a whole workgroup", range(|start, end| (start, end.next_multiple_of(64)))),
-            (
-                "leaves the last nonce out",
-                range(|start, end| (start, end - u64::from(end > start))),
-            ),
-            ("takes an empty range for one nonce", range(|start, end| (start, end.max(start + 1)))),
-        ];
-        for (name, mut device) in devices {
-            assert!(admit(&mut device).is_err(), "a device that {name} is admitted");
-        }
-    }
-
-    #[test]
-    fn jobs_taken_for_each_other_are_found_out() {
-        let mut last: Option<Arc<Job>> = None;
-        let mut late = Broken::asking(move |batch| {
-            let job = Arc::clone(&batch.job);
-            batch.job = last.replace(Arc::clone(&job)).unwrap_or(job);
-        });
-        assert!(admit(&mut late).is_err());
-        let mut last = Vec::new();
-        let mut stale = Broken::telling(move |_, scan| std::mem::swap(&mut last, &mut scan.hits));
-        assert!(admit(&mut stale).is_err());
-        // The words of a job that a cache mixes up: each byte of the header must matter but the nonce.
-        for byte in 0..76 {
-            let mut frozen = Broken::asking(move |batch| {
-                let mut bytes = chain::header_bytes(&batch.job.header);
-                bytes[byte] = 0x5a;
-                batch.job = job(0, chain::header_from_bytes(&bytes));
-            });
-            assert!(admit(&mut frozen).is_err(), "byte {byte} of the header does not matter");
-        }
-    }
-
-    #[test]
-    fn wrong_reports_are_found_out() {
-        let saturated = |_: &Batch, scan: &mut Scan| {
-            if let Coverage::Overflow { found } = &mut scan.coverage {
-                *found = (*found).min(HITS_PER_BATCH as u64 + 1);
-            }
-        };
-        let early = |_: &Batch, scan: &mut Scan| {
-            if scan.hits.len() == HITS_PER_BATCH && scan.coverage == Coverage::Full {
-                scan.coverage = Coverage::Overflow { found: HITS_PER_BATCH as u64 };
-            }
-        };
-        let garbled = |_: &Batch, scan: &mut Scan| {
-            if let (Coverage::Overflow { .. }, Some(last)) = (&scan.coverage, scan.hits.last_mut())
-            {
-                *last = 0;
-            }
-        };
-        let elsewhere = |_: &Batch, scan: &mut Scan| scan.nonces = Nonces::ALL;
-        let devices = [
-            (
-                "misses the last hit of many",
-                Broken::telling(|_, scan| drop(scan.hits.split_off(scan.hits.len().min(60)))),
-            ),
-            ("overflows quietly", Broken::telling(|_, scan| scan.coverage = Coverage::Full)),
-            ("counts to 253", Broken::telling(saturated)),
-            ("overflows by a full report", Broken::telling(early)),
-            ("garbles a report that overflowed", Broken::telling(garbled)),
-            ("answers for another range", Broken::telling(elsewhere)),
-            ("has a dead last lane", Broken::keeping(|_, nonce| nonce % 256 != 255)),
-            ("has a dead first lane", Broken::keeping(|_, nonce| nonce % 256 != 0)),
-            ("loses the last nonce of a header", Broken::keeping(|_, nonce| nonce != 0xffff_ffff)),
-            ("loses the first nonce of a header", Broken::keeping(|_, nonce| nonce != 0)),
-            ("takes nonces for signed numbers", Broken::keeping(|_, nonce| nonce < 1 << 31)),
-            (
-                "stops after 2^18 nonces",
-                Broken::keeping(|batch, nonce| nonce < batch.nonces.start() + (1 << 18)),
-            ),
-            ("loses a carry", Broken::keeping(|_, nonce| nonce != 1 << 24)),
-        ];
-        for (name, mut device) in devices {
-            assert!(admit(&mut device).is_err(), "a device that {name} is admitted");
-        }
-    }
-}
+mod tests;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::driver::Driver;
-use super::{Device, DeviceError};
+use super::{Device, DeviceError, within};
 use crate::chain::{KNOWN_BLOCKS, with_nonce};
+use crate::limits::SELFTEST_DEADLINE;
 use crate::work::{Assignment, Filter, Job, JobId, Nonces, rate};
 
 /// Runs a device for about `time` and returns hashes per second, together with the device.
@@ -14,8 +15,17 @@ use crate::work::{Assignment, Filter, Job, JobId, Nonces, rate};
 ///
 /// # Errors
 ///
-/// What broke.
+/// What broke; [`DeviceError::Hung`] also when the driver hung or panicked in a call that has no limit.
 pub fn measure(
+    device: Box<dyn Device>,
+    time: Duration,
+    batch_time: Duration,
+) -> Result<(f64, Box<dyn Device>), DeviceError> {
+    let limit = time + SELFTEST_DEADLINE;
+    within(limit, move || run(device, time, batch_time)).unwrap_or(Err(DeviceError::Hung(limit)))
+}
+
+fn run(
     device: Box<dyn Device>,
     time: Duration,
     batch_time: Duration,

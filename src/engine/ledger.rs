@@ -5,6 +5,7 @@
 //! reason; anything else is an error. So a nonce is scanned once, or it is known why it was not.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -37,6 +38,18 @@ pub enum Reason {
     Lost,
     /// The job ended before they were tested.
     Ended,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Overflow => "overflow",
+            Self::Partial => "incomplete report",
+            Self::WrongHit => "wrong hit",
+            Self::Lost => "device lost",
+            Self::Ended => "job ended",
+        })
+    }
 }
 
 /// Nonces counted, each where it last was.

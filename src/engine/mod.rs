@@ -37,7 +37,7 @@ impl fmt::Display for DeviceId {
 /// What happens to the engine.
 #[derive(Debug)]
 pub enum Input {
-    /// A device passed its self-test.
+    /// A device is ready; it passed its self-test when it was opened.
     Joined(DeviceId),
     /// A new job. The one before must have ended.
     Job(Arc<Job>),

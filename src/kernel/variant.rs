@@ -223,7 +223,15 @@ impl FromStr for Variant {
     type Err = VariantError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        parse(name).map_err(|why| VariantError { name: name.to_owned(), why })
+        let refused = |why| VariantError { name: name.to_owned(), why };
+        let variant = parse(name).map_err(refused)?;
+        // A name is a key: one variant, one name. Only the usual workgroup may be left out.
+        let proper = variant.to_string();
+        if proper == name || proper.strip_suffix("-w64") == Some(name) {
+            Ok(variant)
+        } else {
+            Err(refused(format!("written properly it is {proper}")))
+        }
     }
 }
 
@@ -310,6 +318,8 @@ mod tests {
             ("std-literal-imad101", "1 to 100"),
             ("std-reference-mask-w64", "no part"),
             ("std-literal-fast", "no part"),
+            ("std-literal-w64-w128", "std-literal-w128"),
+            ("std-literal-w64-imad3", "std-literal-imad3-w64"),
         ] {
             let error = name.parse::<Variant>().unwrap_err().to_string();
             assert!(error.contains(reason), "{name}: {error}");

@@ -1,6 +1,7 @@
-//! A progress bar on a terminal; nothing elsewhere.
+//! A progress bar on a terminal, a plain line now and then elsewhere.
 
-use std::io::IsTerminal as _;
+use std::cell::Cell;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,45 +10,61 @@ use super::text;
 use crate::engine::Tally;
 use crate::work::rate;
 
-/// The bar of one job. It draws on standard error, and only if that is a terminal.
+/// How often a log hears of a long job.
+const PLAIN_LINE: Duration = Duration::from_secs(30);
+
+/// The progress of one job, on standard error.
 pub struct Progress {
     bar: ProgressBar,
+    title: String,
+    nonces: u64,
     begun: Instant,
+    /// When the next plain line is due; never on a terminal or when quiet.
+    plain: Option<Cell<Duration>>,
 }
 
 impl Progress {
-    /// A bar for `nonces` nonces; hidden when `quiet` or when nobody would see it.
+    /// A bar for `nonces` nonces on a terminal, plain lines elsewhere, nothing when `quiet`.
     #[must_use]
     pub fn new(nonces: u64, title: &str, quiet: bool) -> Self {
-        let bar = if quiet || !std::io::stderr().is_terminal() {
-            ProgressBar::hidden()
-        } else {
-            ProgressBar::new(nonces)
-        };
+        let on_terminal = std::io::stderr().is_terminal();
+        let bar =
+            if quiet || !on_terminal { ProgressBar::hidden() } else { ProgressBar::new(nonces) };
         // The template is constant; if it were wrong the default style would do.
         if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3} %  {msg}")
         {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_prefix(title.to_owned());
-        Self { bar, begun: Instant::now() }
+        let plain = (!quiet && !on_terminal).then(|| Cell::new(PLAIN_LINE));
+        Self { bar, title: title.to_owned(), nonces, begun: Instant::now(), plain }
     }
 
-    /// Moves the bar to what was scanned so far.
+    /// Shows what was scanned so far.
     pub fn update(&self, tally: &Tally) {
-        if self.bar.is_hidden() {
-            return;
-        }
         let elapsed = self.begun.elapsed();
-        self.bar.set_position(tally.scanned);
-        let left = self.bar.length().unwrap_or_default().saturating_sub(tally.scanned);
+        if let Some(due) = self.plain.as_ref().filter(|due| elapsed >= due.get()) {
+            due.set(elapsed + PLAIN_LINE);
+            let message = self.message(tally, elapsed);
+            let percent = tally.scanned * 100 / self.nonces.max(1);
+            // Nothing can be done when it cannot be shown.
+            let _ = writeln!(std::io::stderr(), "{}: {percent} %, {message}", self.title);
+        }
+        if !self.bar.is_hidden() {
+            self.bar.set_position(tally.scanned);
+            self.bar.set_message(self.message(tally, elapsed));
+        }
+    }
+
+    fn message(&self, tally: &Tally, elapsed: Duration) -> String {
+        let left = self.nonces.saturating_sub(tally.scanned);
         let speed = rate(tally.scanned, elapsed);
         let left = speed.filter(|speed| *speed > 0.0).and_then(|speed| {
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
             Duration::try_from_secs_f64(left as f64 / speed).ok()
         });
         let left = left.map_or_else(|| "unknown".to_owned(), text::time);
-        self.bar.set_message(format!("{}  {left} left at most", text::rate(speed)));
+        format!("{}, {left} left at most", text::rate(speed))
     }
 
     /// Runs `print` with the bar out of the way.

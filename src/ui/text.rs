@@ -1,8 +1,10 @@
 //! Figures and lines for people.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::device::DeviceInfo;
+use crate::engine::Reason;
 
 /// A rate such as `12.3 MH/s`; `unknown` when nothing was measured.
 #[must_use]
@@ -37,6 +39,14 @@ pub fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Nonces given back, by reason: `4,096 (overflow), 12 (lost)`, or `none`.
+#[must_use]
+pub fn given_back(reasons: &BTreeMap<Reason, u64>) -> String {
+    let list: Vec<String> =
+        reasons.iter().map(|(reason, nonces)| format!("{} ({reason})", count(*nonces))).collect();
+    if list.is_empty() { "none".to_owned() } else { list.join(", ") }
 }
 
 /// A time such as `87 ms`, `3.2 s`, `4 min 05 s` or `2 h 10 min`.

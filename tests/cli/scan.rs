@@ -20,6 +20,7 @@ fn the_genesis_block_is_found_and_accounted_for() {
     assert_eq!(told["candidates"], 1);
     assert_eq!(told["wrong"], 0);
     assert_eq!(told["rescanned"], 0);
+    assert_eq!(told["given_back"], serde_json::json!({}));
     assert!(told["seconds"].as_f64().unwrap() > 0.0);
     assert!(told["hashes_per_second"].as_f64().unwrap() > 0.0);
     assert!(!told["device"].as_str().unwrap().is_empty());
@@ -35,7 +36,8 @@ fn a_person_reads_the_same() {
     assert_eq!(lines[0], format!("nonce 2083236893 (0x7c2bac1d)  hash {GENESIS_HASH}"));
     assert_eq!(
         lines[1],
-        "assigned 256, scanned 256, candidates 1, wrong 0, scanned again after overflow 0"
+        "assigned 256, scanned 256, candidates 1, wrong 0, scanned again after overflow 0, given \
+         back none"
     );
     assert!(lines[2].starts_with("time ") && lines[2].contains(", rate "), "{told}");
     assert_eq!(lines.len(), 3);

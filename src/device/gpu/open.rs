@@ -12,7 +12,7 @@ use super::{Adapter, guarded, pipeline};
 use crate::device::{Device, DeviceError, DeviceInfo, within};
 use crate::kernel::abi::{Params, ROTATIONS, Report};
 use crate::kernel::{JobWords, Kernel, Plan, Test, Variant};
-use crate::limits::{DISPATCHES_IN_FLIGHT, DRIVER_DEADLINE, JOB_SLOTS};
+use crate::limits::{DISPATCHES_IN_FLIGHT, DRIVER_DEADLINE, JOB_SLOTS, MAX_BATCH};
 use crate::work::{Batch, Filter, Job, Scan};
 
 /// Why an adapter could not be opened.
@@ -48,7 +48,8 @@ pub struct Gpu {
 struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
-    zero_test: Stage,
+    /// For targets of difficulty 1 or more. `None` when the variant has the mask test, which serves all.
+    zero_test: Option<Stage>,
     mask_test: Stage,
     ring: Ring,
     faults: Arc<Faults>,
@@ -107,10 +108,13 @@ impl Gpu {
                 .map(|pipeline| Stage { pipeline, plan: kernel.plan, variant })
                 .map_err(|why| OpenError::Compile { variant: variant.to_string(), why })
         };
-        let zero_test = stage(variant.with_test(Test::Word7))?;
+        let zero_test = match variant.test {
+            Test::Word7 => Some(stage(variant)?),
+            Test::Mask => None,
+        };
         let mask_test = stage(variant.with_test(Test::Mask))?;
-        let kernel = zero_test.variant.to_string();
-        let info = DeviceInfo::new(adapter.facts.clone(), kernel, DISPATCHES_IN_FLIGHT);
+        let info =
+            DeviceInfo::new(adapter.facts.clone(), variant.to_string(), DISPATCHES_IN_FLIGHT);
         let ring = Ring::new(&device, &layout, DISPATCHES_IN_FLIGHT);
         let inner = Inner {
             device,
@@ -186,7 +190,12 @@ impl Inner {
         if self.ring.is_full() {
             return Err(DeviceError::Full(self.ring.under_way.len()));
         }
-        let stage = if batch.filter == Filter::WORD { &self.zero_test } else { &self.mask_test };
+        // The shader counts in 32 bits: 2^32 nonces would look like none.
+        if batch.nonces.len() > MAX_BATCH {
+            return Err(DeviceError::TooLarge(batch.nonces.len()));
+        }
+        let zero_test = self.zero_test.as_ref().filter(|_| batch.filter == Filter::WORD);
+        let stage = zero_test.unwrap_or(&self.mask_test);
         let test = stage.variant.test;
         let words = match &self.job {
             Some((job, words, of_test)) if Arc::ptr_eq(job, &batch.job) && *of_test == test => {
@@ -241,7 +250,7 @@ impl Faults {
             faults.note(error.to_string());
         }));
         let faults = Arc::clone(self);
-        // Called with locks of wgpu held: it may set flags, and nothing else.
+        // Called with locks of wgpu held: it takes the one short lock of `note`, and calls nothing of wgpu.
         device.set_device_lost_callback(move |reason, message| {
             let message = message.trim();
             faults.note(match reason {
