@@ -286,7 +286,8 @@ fn a_stuck_driver_is_left_alone_and_its_nonces_go_to_the_others() {
 #[test]
 fn a_stuck_driver_does_not_prevent_a_stop() {
     guarded(|| {
-        let (keep, stuck) = Stuck::after(3, &[]);
+        // Two batches are under way behind the first, so it is stuck whenever the stop comes.
+        let (keep, stuck) = Stuck::after(1, &[]);
         let stop = Stop::default();
         let mut crew = Crew::new(vec![stuck], BATCH_TIME, stop.clone());
         let begun = Instant::now();

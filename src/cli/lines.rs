@@ -23,7 +23,7 @@ impl Lines {
     pub(super) fn of_stdin() -> Result<Self, Failure> {
         // Nothing is buffered: a line is handed over when it is asked for.
         let (sender, read) = sync_channel(0);
-        thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("stdin".to_owned()).spawn(move || {
             let mut input = io::stdin().lock();
             while let Some(line) = next(&mut input) {
                 // Nobody listens any more when the run has ended.
@@ -31,7 +31,8 @@ impl Lines {
                     break;
                 }
             }
-        })?;
+        });
+        thread.map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
         Ok(Self { read, number: 0 })
     }
 

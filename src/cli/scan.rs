@@ -168,13 +168,13 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
         Err(Failure::interrupted())
     } else if report.complete {
         Ok(())
-    } else if crew.can_work() {
+    } else if found > HITS_PER_SCAN {
         Err(Failure::usage(format!(
             "more than {HITS_PER_SCAN} nonces meet the target; the scan was ended"
         )))
     } else {
         Err(Failure::no_device(format!(
-            "no device is left; {} of {} nonces were scanned",
+            "no device can go on; {} of {} nonces were scanned",
             text::count(report.tally.scanned),
             text::count(report.space.len())
         )))
