@@ -27,7 +27,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL", default_value = "replay:")]
     source: Source,
 
-    /// Stop after this many blocks; without it, --for and --shares every built-in block comes once
+    /// Stop after this many blocks. Default: every built-in block once, or over and over until --for
+    /// or --shares ends it
     #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     blocks: Option<u64>,
 
