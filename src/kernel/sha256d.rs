@@ -64,49 +64,19 @@ pub fn compress<W: Word>(initial: [W; 8], block: [W; 16], pass: Pass) -> [W; 8] 
 /// The result is the digest as eight big-endian words. Explorers show its bytes in reverse, so word 7
 /// holds the zeros that a target asks for.
 pub fn sha256d<W: Word>(midstate: [W; 8], tail: [W; 3], nonce: W) -> [W; 8] {
-    let zero = W::constant(0);
-    let end_of_message = W::constant(0x8000_0000);
     let [w0, w1, w2] = tail;
-    let header_bits = W::constant(80 * 8);
-    let block = [
-        w0,
-        w1,
-        w2,
-        nonce,
-        end_of_message,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        header_bits,
-    ];
-    let [d0, d1, d2, d3, d4, d5, d6, d7] = compress(midstate, block, Pass::First);
-    let digest_bits = W::constant(32 * 8);
-    let block = [
-        d0,
-        d1,
-        d2,
-        d3,
-        d4,
-        d5,
-        d6,
-        d7,
-        end_of_message,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        digest_bits,
-    ];
-    compress(IV.map(W::constant), block, Pass::Second)
+    let digest = compress(midstate, padded([w0, w1, w2, nonce], 80), Pass::First);
+    compress(IV.map(W::constant), padded(digest, 32), Pass::Second)
+}
+
+/// The last block of a message of so many bytes: its last words, then the padding of FIPS 180-4 §5.1.1.
+fn padded<W: Word, const N: usize>(last: [W; N], message_bytes: u32) -> [W; 16] {
+    std::array::from_fn(|i| match last.get(i) {
+        Some(word) => *word,
+        None if i == N => W::constant(0x8000_0000),
+        None if i == 15 => W::constant(message_bytes * 8),
+        None => W::constant(0),
+    })
 }
 
 #[cfg(test)]
