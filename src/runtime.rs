@@ -13,14 +13,14 @@ use crate::engine::{Counters, DeviceId, Engine, Input, JobReport, Output, Tally}
 use crate::limits::{BATCH_DEADLINE, STOP_DEADLINE};
 use crate::work::{Assignment, Batch, Job, JobId, Nonces, Scan, Share};
 
-/// How often the caller hears of progress.
-const TICK: Duration = Duration::from_millis(100);
-
 /// A request to stop, which can be made from a signal handler's thread.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
+    /// How soon a request is noticed by those who wait for something else meanwhile.
+    pub const TICK: Duration = Duration::from_millis(100);
+
     /// Asks everybody to stop.
     pub fn request(&self) {
         // Relaxed: the flag guards no other data.
@@ -160,7 +160,7 @@ impl Crew {
                 inputs.push(Input::End(id));
                 continue;
             }
-            match self.events.recv_timeout(TICK) {
+            match self.events.recv_timeout(Stop::TICK) {
                 Ok(event) => inputs.extend(self.input(event)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {

@@ -283,21 +283,19 @@ fn number(hash: &BlockHash) -> [u8; 32] {
 }
 
 /// The number before.
-fn below(mut number: [u8; 32]) -> [u8; 32] {
-    for byte in number.iter_mut().rev() {
-        let (next, borrows) = byte.overflowing_sub(1);
-        *byte = next;
-        if !borrows {
-            break;
-        }
-    }
-    number
+fn below(number: [u8; 32]) -> [u8; 32] {
+    step(number, u8::overflowing_sub)
 }
 
 /// The number after.
-fn above(mut number: [u8; 32]) -> [u8; 32] {
+fn above(number: [u8; 32]) -> [u8; 32] {
+    step(number, u8::overflowing_add)
+}
+
+/// Steps by one from the last byte, as far as the carry reaches.
+fn step(mut number: [u8; 32], by: fn(u8, u8) -> (u8, bool)) -> [u8; 32] {
     for byte in number.iter_mut().rev() {
-        let (next, carries) = byte.overflowing_add(1);
+        let (next, carries) = by(*byte, 1);
         *byte = next;
         if !carries {
             break;

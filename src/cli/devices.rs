@@ -16,7 +16,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let entries = inventory(&[]).or_else(|error| {
         output::note(format_args!("No graphics adapter can be listed: {error}"));
-        inventory(&[Selector::Cpu]).map_err(Failure::no_device)
+        inventory(&[Selector::cpu()]).map_err(Failure::no_device)
     })?;
     if args.json {
         return output::json(&entries);

@@ -3,14 +3,10 @@
 use std::io::{self, BufRead, Read as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
 
 use super::Failure;
 use crate::limits::HEADER_LINE;
 use crate::runtime::Stop;
-
-/// How soon a stop is noticed while no line comes.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Reads standard input on a thread of its own: a read cannot be interrupted, and Ctrl-C shall end the
 /// program while it waits for a line.
@@ -42,7 +38,7 @@ impl Lines {
             if stop.is_requested() {
                 return Err(Failure::interrupted());
             }
-            match self.read.recv_timeout(TICK) {
+            match self.read.recv_timeout(Stop::TICK) {
                 Ok(line) => {
                     self.number += 1;
                     let line =

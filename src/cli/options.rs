@@ -14,8 +14,8 @@ use crate::work::{Nonces, NoncesError};
 pub(super) struct DeviceOptions {
     /// Use this device: index, part of the name, PCI address, or `cpu`; can be given many times.
     /// Default: all real GPUs, else the faster of software adapter and CPU
-    #[arg(long = "device", short = 'd', value_name = "DEVICE", value_parser = selector)]
-    pub(super) devices: Vec<(String, Selector)>,
+    #[arg(long = "device", short = 'd', value_name = "DEVICE")]
+    pub(super) devices: Vec<Selector>,
 
     /// Kernel for the GPUs; `adit kernel list` shows the names
     #[arg(long, value_name = "NAME", default_value_t = Variant::DEFAULT)]
@@ -41,15 +41,6 @@ impl Profile {
             Self::Dedicated => 50,
         })
     }
-}
-
-fn selector(text: &str) -> Result<(String, Selector), String> {
-    if text.trim().is_empty() {
-        return Err("give an index, part of a name, a PCI address, or cpu".to_owned());
-    }
-    text.parse()
-        .map(|selector| (text.to_owned(), selector))
-        .map_err(|never: std::convert::Infallible| match never {})
 }
 
 /// How many, where none would be a mistake.

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::options::DeviceOptions;
 use super::{Failure, output, team};
@@ -12,9 +12,6 @@ use crate::device::selftest::{Check, checks};
 use crate::limits::SELFTEST_DEADLINE;
 use crate::runtime::Stop;
 use crate::ui::text;
-
-/// How often a request to stop is looked for.
-const TICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -74,7 +71,7 @@ fn test(mut device: Box<dyn Device>, stop: &Stop) -> Result<bool, Failure> {
         if stop.is_requested() {
             return Err(Failure::interrupted());
         }
-        match results.recv_timeout(TICK) {
+        match results.recv_timeout(Stop::TICK) {
             Ok(Check { name, outcome }) => {
                 heard = Instant::now();
                 total += 1;

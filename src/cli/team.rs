@@ -55,8 +55,7 @@ pub(super) fn open_measured(
 
 /// The devices that the options name.
 pub(super) fn select(options: &DeviceOptions) -> Result<Choice, Failure> {
-    let selectors: Vec<_> = options.devices.iter().map(|(_, selector)| selector.clone()).collect();
-    let entries = inventory(&selectors).map_err(Failure::no_device)?;
+    let entries = inventory(&options.devices).map_err(Failure::no_device)?;
     if options.devices.is_empty() && entries.len() == 1 {
         note(
             "No graphics adapter was found, so the CPU works. A GPU needs its Vulkan, Metal or DX12 driver.",

@@ -31,18 +31,10 @@ enum Opener {
     Cpu,
 }
 
-/// What the user wants, one `--device` each.
+/// What the user wants, one `--device` each: `cpu`, a number in the list, a PCI address such as
+/// `0000:01:00.0` or `01:00.0`, or a part of a name, which several devices may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selector {
-    /// The CPU itself.
-    Cpu,
-    /// The number in the list.
-    Index(usize),
-    /// A PCI address, such as `0000:01:00.0` or `01:00.0`.
-    Pci(String),
-    /// Part of the name, in lower case; several devices may have it.
-    Name(String),
-}
+pub struct Selector(String);
 
 /// Why there is nothing to work with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,33 +78,46 @@ pub enum Choice {
 }
 
 impl std::str::FromStr for Selector {
-    type Err = std::convert::Infallible;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim().to_lowercase();
-        let is_pci = text.contains(':')
-            && text.chars().all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.');
-        Ok(match text.parse() {
-            Ok(index) => Self::Index(index),
-            Err(_) if text == "cpu" => Self::Cpu,
-            Err(_) if is_pci => Self::Pci(text),
-            Err(_) => Self::Name(text),
-        })
+        if text.trim().is_empty() {
+            return Err("give an index, part of a name, a PCI address, or cpu".to_owned());
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 
 impl Selector {
-    fn matches(&self, entry: &Entry) -> bool {
-        match self {
-            Self::Cpu => entry.facts.kind == Kind::Cpu,
-            Self::Index(index) => entry.index == *index,
-            // The domain 0000 is often left out.
-            Self::Pci(pci) => entry.facts.pci.as_ref().is_some_and(|known| {
-                known.eq_ignore_ascii_case(pci)
-                    || known.to_lowercase().ends_with(&format!(":{pci}"))
-            }),
-            Self::Name(part) => !part.is_empty() && entry.facts.name.to_lowercase().contains(part),
+    /// The CPU itself.
+    #[must_use]
+    pub fn cpu() -> Self {
+        Self("cpu".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.0.trim().to_lowercase()
+    }
+
+    fn picks<'e>(&self, entries: &'e [Entry]) -> Vec<&'e Entry> {
+        let text = self.text();
+        // A number that is no index may be a part of a name, as in "RTX 4090".
+        if let Some(entry) = text.parse().ok().and_then(|index: usize| entries.get(index)) {
+            return vec![entry];
         }
+        let is_pci = text.contains(':')
+            && text.chars().all(|c| c.is_ascii_hexdigit() || c == ':' || c == '.');
+        let picks = |entry: &&Entry| match &entry.facts.pci {
+            _ if text == "cpu" => entry.facts.kind == Kind::Cpu,
+            // The domain 0000 is often left out.
+            Some(pci) if is_pci => {
+                let pci = pci.to_lowercase();
+                pci == text || pci.ends_with(&format!(":{text}"))
+            }
+            None if is_pci => false,
+            _ => entry.facts.name.to_lowercase().contains(&text),
+        };
+        entries.iter().filter(picks).collect()
     }
 }
 
@@ -123,7 +128,7 @@ impl Selector {
 /// When a graphics driver hangs or panics.
 pub fn inventory(selectors: &[Selector]) -> Result<Vec<Entry>, InventoryError> {
     let cpu_alone =
-        !selectors.is_empty() && selectors.iter().all(|selector| *selector == Selector::Cpu);
+        !selectors.is_empty() && selectors.iter().all(|selector| selector.text() == "cpu");
     let adapters =
         if cpu_alone { Vec::new() } else { gpu::adapters().map_err(InventoryError::Drivers)? };
     Ok(entries(adapters))
@@ -161,10 +166,7 @@ fn entries(adapters: Vec<Adapter>) -> Vec<Entry> {
 /// # Errors
 ///
 /// When a selector names no device.
-pub fn choose(
-    entries: &[Entry],
-    selectors: &[(String, Selector)],
-) -> Result<Choice, InventoryError> {
+pub fn choose(entries: &[Entry], selectors: &[Selector]) -> Result<Choice, InventoryError> {
     if selectors.is_empty() {
         let real: Vec<Entry> =
             entries.iter().filter(|entry| entry.used == Some(true)).cloned().collect();
@@ -175,26 +177,17 @@ pub fn choose(
         });
     }
     let mut chosen: Vec<Entry> = Vec::new();
-    for (given, selector) in selectors {
-        // A number that is no index may be a part of a name, as in "RTX 4090".
-        let selector = match selector {
-            Selector::Index(index) if *index >= entries.len() => {
-                &Selector::Name(given.trim().to_lowercase())
-            }
-            selector => selector,
-        };
-        let before = chosen.len();
-        let matching = entries.iter().filter(|entry| selector.matches(entry));
-        let known = matching.clone().next().is_some();
-        for entry in matching {
+    for selector in selectors {
+        let picked = selector.picks(entries);
+        if picked.is_empty() {
+            let known =
+                entries.iter().map(|entry| format!("  {entry}")).collect::<Vec<_>>().join("\n");
+            return Err(InventoryError::Unknown { given: selector.0.clone(), known });
+        }
+        for entry in picked {
             if chosen.iter().all(|other| other.index != entry.index) {
                 chosen.push(entry.clone());
             }
-        }
-        if before == chosen.len() && !known {
-            let known =
-                entries.iter().map(|entry| format!("  {entry}")).collect::<Vec<_>>().join("\n");
-            return Err(InventoryError::Unknown { given: given.clone(), known });
         }
     }
     Ok(Choice::Use(chosen))
@@ -267,8 +260,7 @@ mod tests {
     }
 
     fn chosen(selectors: &[&str]) -> Result<Vec<usize>, InventoryError> {
-        let selectors: Vec<_> =
-            selectors.iter().map(|s| ((*s).to_owned(), s.parse().unwrap())).collect();
+        let selectors: Vec<_> = selectors.iter().map(|s| s.parse().unwrap()).collect();
         match choose(&machine(), &selectors)? {
             Choice::Use(entries) | Choice::Fastest(entries) => {
                 Ok(entries.iter().map(|e| e.index).collect())

@@ -1,18 +1,8 @@
 //! SHA-256 (FIPS 180-4) and Bitcoin's double SHA-256 of a header, written once over any [`Word`].
 
-use super::word::{Name, Pass, Role, Sigma, Word};
+use crate::chain::SHA256_INITIAL as IV;
 
-/// The initial hash value, FIPS 180-4 §5.3.3.
-pub const IV: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
+use super::word::{Name, Pass, Role, Sigma, Word};
 
 /// The round constants, FIPS 180-4 §4.2.2.
 #[rustfmt::skip]
