@@ -41,6 +41,9 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(2);
 /// Longest wait for a graphics driver to list its adapters or to open one.
 pub const DRIVER_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Longest wait for a driver to compile one kernel without running it. Software adapters take seconds.
+pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
+
 /// Faults (lost dispatches, wrong hits) of one device in a run before it is given no more work.
 pub const FAULTS_PER_DEVICE: u32 = 3;
 

@@ -5,8 +5,9 @@ use std::io::{IsTerminal as _, Write as _};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::{Failure, output};
+use super::{Failure, cost, output};
 use crate::kernel::{Cost, Kernel, Target, Translated, Variant, translate};
+use crate::runtime::Stop;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -25,6 +26,8 @@ pub(super) enum Command {
         #[arg(long = "as", value_name = "LANGUAGE", value_enum, default_value_t = Language::Wgsl)]
         language: Language,
     },
+    /// Let a Vulkan driver compile variants, and count what it makes of them
+    Cost(cost::Args),
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -59,10 +62,11 @@ struct Listed {
     good_for: &'static str,
 }
 
-pub(super) fn run(command: &Command) -> Result<(), Failure> {
+pub(super) fn run(command: &Command, stop: &Stop) -> Result<(), Failure> {
     match command {
         Command::List { json } => list(*json),
         Command::Print { variant, language } => print(*variant, (*language).into()),
+        Command::Cost(args) => cost::run(args, stop),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The command line: what can be typed, one file per command, and what the exit code says.
 
+mod compiler;
+mod cost;
 mod devices;
 mod failure;
 mod kernel;
@@ -66,6 +68,6 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<(), Failure> {
         Command::Scan(args) => scan::run(&args, stop),
         Command::Mine(args) => mine::run(&args, stop),
         Command::Verify(args) => verify::run(&args),
-        Command::Kernel(command) => kernel::run(&command),
+        Command::Kernel(command) => kernel::run(&command, stop),
     }
 }

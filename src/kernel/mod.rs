@@ -21,7 +21,7 @@ use crate::chain;
 
 pub use plan::{JobWords, Plan};
 pub use program::Cost;
-pub use translate::{Target, TranslateError, Translated, translate};
+pub use translate::{Binding, Buffer, Target, TranslateError, Translated, bindings, translate};
 pub use variant::{Add, Bitwise, Body, Forms, Rotate, Test, Variant, VariantError, Workgroup};
 
 use program::Program;

@@ -27,6 +27,24 @@ pub enum Translated {
     Binary(Vec<u8>),
 }
 
+/// A buffer that a kernel binds in group 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    /// Its number in the group.
+    pub number: u32,
+    /// How the kernel reaches it.
+    pub buffer: Buffer,
+}
+
+/// How a kernel reaches a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buffer {
+    /// As uniform values.
+    Uniform,
+    /// As storage.
+    Storage,
+}
+
 /// Why a text is no kernel.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,8 +72,7 @@ pub enum TranslateError {
 ///
 /// When the text does not parse, does not validate, or cannot be expressed in the language.
 pub fn translate(wgsl: &str, target: Target) -> Result<Translated, TranslateError> {
-    let module = naga::front::wgsl::parse_str(wgsl)
-        .map_err(|error| TranslateError::Parse(error.emit_to_string(wgsl)))?;
+    let module = parse(wgsl)?;
     let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
         .map_err(|error| TranslateError::Validate(error.into_inner().to_string()))?;
@@ -73,12 +90,41 @@ pub fn translate(wgsl: &str, target: Target) -> Result<Translated, TranslateErro
     }
 }
 
+/// The buffers that a complete WGSL module binds in group 0, the only group of a kernel.
+///
+/// # Errors
+///
+/// When the text does not parse.
+pub fn bindings(wgsl: &str) -> Result<Vec<Binding>, TranslateError> {
+    let bound = parse(wgsl)?
+        .global_variables
+        .iter()
+        .filter_map(|(_, variable)| {
+            let number = variable.binding.filter(|binding| binding.group == 0)?.binding;
+            let buffer = match variable.space {
+                naga::AddressSpace::Uniform => Buffer::Uniform,
+                naga::AddressSpace::Storage { .. } => Buffer::Storage,
+                _ => return None,
+            };
+            Some(Binding { number, buffer })
+        })
+        .collect();
+    Ok(bound)
+}
+
+fn parse(wgsl: &str) -> Result<naga::Module, TranslateError> {
+    naga::front::wgsl::parse_str(wgsl)
+        .map_err(|error| TranslateError::Parse(error.emit_to_string(wgsl)))
+}
+
 fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String> {
     let options = spv::Options {
         lang_version: (1, 3),
         flags: spv::WriterFlags::LABEL_VARYINGS,
         force_loop_bounding: false,
         bounds_check_policies: unchecked(),
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+        emit_int_div_checks: false,
         ..spv::Options::default()
     };
     let pipeline = spv::PipelineOptions {

@@ -4,12 +4,18 @@
 //! dispatch counts only when its report proves that it ran.
 
 mod adapter;
+mod executable;
+mod manifest;
 mod open;
 mod pipeline;
 mod ring;
+mod statistics;
 
 pub use adapter::{Adapter, adapters};
+pub use executable::{CompileError, Compiled, Executable, compile};
+pub use manifest::{UnknownDriver, driver_files};
 pub use open::{Gpu, OpenError};
+pub use statistics::Counts;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
