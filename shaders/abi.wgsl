@@ -11,7 +11,8 @@ struct Params {
     // 2 13 22 6 | 11 25 7 18 | 17 19 0 0: the rotation amounts of SHA-256 as values that no compiler
     // can see, for the variants that want them so.
     rotations: array<vec4<u32>, 3>,
-    // Nonce of the first thread of the first workgroup: `start` rounded down to whole workgroups.
+    // Nonce of the first thread of the first workgroup: `start` rounded down to whole workgroups. Verlane
+    // kernels have no use for it.
     base: u32,
     // First nonce to test.
     start: u32,
@@ -25,7 +26,8 @@ struct Params {
     filter_mask: u32,
     // 1, as a value that no compiler can see, for the variants that add by multiply-add.
     one: u32,
-    unused: u32,
+    // Headers to test, which differ in their version only.
+    headers: u32,
 }
 
 // What a dispatch answers. The host clears it before and believes it only if `sequence` is the
@@ -34,12 +36,29 @@ struct Report {
     sequence: atomic<u32>,
     // Workgroups of which every thread came to its end.
     groups_done: atomic<u32>,
-    // Nonces that passed, kept or not.
+    // Hashes that passed, kept or not.
     hits_found: atomic<u32>,
     unused: u32,
-    // The first nonces that passed, in no order.
-    hits: array<u32, MAX_HITS>,
+    // The first that passed, in no order: number of the header, nonce.
+    hits: array<vec2<u32>, MAX_HITS>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> report: Report;
+
+// Notes a hash that passed.
+fn report_hit(header: u32, nonce: u32) {
+    let hit = atomicAdd(&report.hits_found, 1u);
+    if hit < MAX_HITS {
+        report.hits[hit] = vec2<u32>(header, nonce);
+    }
+}
+
+// Ends a workgroup, in uniform control flow: every thread is through before it counts as done.
+fn finish_workgroup(lane: u32) {
+    workgroupBarrier();
+    if lane == 0u {
+        atomicStore(&report.sequence, params.sequence);
+        atomicAdd(&report.groups_done, 1u);
+    }
+}

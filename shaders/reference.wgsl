@@ -23,7 +23,7 @@ var<private> k: array<u32, 64> = K;
 var<private> w: array<u32, 64>;
 var<private> h: array<u32, 8>;
 
-fn is_candidate(w3: u32) -> bool {
+fn test_nonce(nonce: u32, w3: u32) {
     // First hash, second block: from the midstate, the last 16 bytes of the header and the padding of an
     // 80-byte message.
     for (var i = 0u; i < 8u; i++) {
@@ -51,7 +51,9 @@ fn is_candidate(w3: u32) -> bool {
     w[15] = 256u;
     h = IV;
     compress();
-    return (h[7] & params.filter_mask) == 0u;
+    if (h[7] & params.filter_mask) == 0u {
+        report_hit(0u, nonce);
+    }
 }
 
 // The compression function: the block in w[0..15] into the hash value h.

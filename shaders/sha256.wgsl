@@ -74,3 +74,13 @@ fn maj_xor(a: u32, b: u32, c: u32) -> u32 {
 fn maj_or(a: u32, b: u32, c: u32) -> u32 {
     return ((a ^ b) & c) | (~(a ^ b) & a);
 }
+
+// a ^ b is b ^ c of the next round.
+fn maj_share(a: u32, b: u32, c: u32) -> u32 {
+    return b ^ ((a ^ b) & (b ^ c));
+}
+
+// A nonce as the word that SHA-256 reads, or back.
+fn swap_bytes(word: u32) -> u32 {
+    return (word << 24u) | ((word & 0xff00u) << 8u) | ((word >> 8u) & 0xff00u) | (word >> 24u);
+}

@@ -12,6 +12,17 @@ pub const HITS_PER_BATCH: usize = 252;
 /// Job words that one kernel may read from its parameters: `array<vec4<u32>, 8>` in `shaders/abi.wgsl`.
 pub const JOB_SLOTS: usize = 32;
 
+/// Fewest headers that the verlane layout takes: one row of its table serves so many hashes, and a batch
+/// of [`VERLANE_ROWS`] still fills a GPU for milliseconds.
+pub const VERLANE_FEWEST_HEADERS: u32 = 512;
+
+/// Most headers that the verlane layout takes: the 16 version bits of BIP 320, a table of some MiB.
+pub const VERLANE_MOST_HEADERS: u32 = 1 << 16;
+
+/// Most nonces in a batch of the verlane layout: a table of 7 MiB per dispatch in flight, and rows of
+/// workgroups that fit one dimension of a grid.
+pub const VERLANE_ROWS: u32 = 1 << 15;
+
 /// Dispatches in flight on one GPU. Two keep it busy, the third absorbs host jitter.
 pub const DISPATCHES_IN_FLIGHT: usize = 3;
 

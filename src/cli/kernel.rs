@@ -6,7 +6,7 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::{Failure, cost, output};
-use crate::kernel::{Cost, Kernel, Target, Translated, Variant, translate};
+use crate::kernel::{Cost, Kernel, Operations, Target, Translated, Variant, translate};
 use crate::runtime::Stop;
 
 #[derive(Debug, clap::Subcommand)]
@@ -87,16 +87,23 @@ fn list(json: bool) -> Result<(), Failure> {
     table.load_style(presets::NOTHING);
     table.set_header(["name", "Σ", "σ", "Ch+Maj", "adds", "job words", "good for"]);
     for listed in listed {
-        let figure = |of: fn(&Cost) -> usize| {
-            listed.operations.as_ref().map_or("–".to_owned(), |c| of(c).to_string())
+        let operations = |of: fn(&Operations) -> usize| match &listed.operations {
+            None => "–".to_owned(),
+            Some(cost) => {
+                let per_hash = cost.per_hash(of);
+                format!("{per_hash:.*}", usize::from(per_hash.fract() > 0.005))
+            }
+        };
+        let words = |of: fn(&Cost) -> usize| {
+            listed.operations.as_ref().map_or("–".to_owned(), |cost| of(cost).to_string())
         };
         table.add_row([
             listed.name.clone(),
-            figure(|cost| cost.big_sigma),
-            figure(|cost| cost.small_sigma),
-            figure(|cost| cost.ch_maj),
-            figure(|cost| cost.adds),
-            figure(|cost| cost.slots),
+            operations(|cost| cost.big_sigma),
+            operations(|cost| cost.small_sigma),
+            operations(|cost| cost.ch_maj),
+            operations(|cost| cost.adds),
+            words(|cost| cost.job_words),
             listed.good_for.to_owned(),
         ]);
     }

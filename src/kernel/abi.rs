@@ -19,7 +19,7 @@ pub struct Params {
     pub sequence: u32,
     pub filter_mask: u32,
     pub one: u32,
-    pub unused: u32,
+    pub headers: u32,
 }
 
 /// `Report` of `shaders/abi.wgsl`: what a dispatch answers. Fields are explained there.
@@ -31,7 +31,7 @@ pub struct Report {
     pub groups_done: u32,
     pub hits_found: u32,
     pub unused: u32,
-    pub hits: [u32; HITS_PER_BATCH],
+    pub hits: [[u32; 2]; HITS_PER_BATCH],
 }
 
 /// The value of `Params::rotations`: the amounts of Σ0, Σ1, σ0 and σ1, without the shifts.
@@ -60,7 +60,7 @@ mod tests {
             (
                 "Params",
                 size_of::<Params>(),
-                offsets!(Params: job rotations base start count groups_per_row sequence filter_mask one unused),
+                offsets!(Params: job rotations base start count groups_per_row sequence filter_mask one headers),
             ),
             (
                 "Report",

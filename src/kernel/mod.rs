@@ -20,17 +20,27 @@ use bitcoin::block::Header;
 use crate::chain;
 
 pub use plan::{JobWords, Plan};
-pub use program::Cost;
+pub use program::{Cost, Operations};
 pub use translate::{Binding, Buffer, Target, TranslateError, Translated, bindings, translate};
-pub use variant::{Add, Bitwise, Body, Forms, Rotate, Test, Variant, VariantError, Workgroup};
+pub use variant::{
+    Add, Body, Ch, Forms, Layout, Maj, Nonces, Rotate, Round, Test, Variant, VariantError,
+    Workgroup,
+};
 
 use program::Program;
+use recorder::Bindings;
 
 /// Entry point of every kernel.
 pub const ENTRY_POINT: &str = "scan";
 
+/// Entry point of the module that makes the table of [`Layout::Verlane`].
+pub const ROWS_ENTRY_POINT: &str = "fill";
+
 const ABI: &str = include_str!("../../shaders/abi.wgsl");
 const SCAN: &str = include_str!("../../shaders/scan.wgsl");
+const VERLANE: &str = include_str!("../../shaders/verlane.wgsl");
+const LANES: &str = include_str!("../../shaders/lanes.wgsl");
+const ROWS: &str = include_str!("../../shaders/rows.wgsl");
 const SHA256: &str = include_str!("../../shaders/sha256.wgsl");
 const REFERENCE: &str = include_str!("../../shaders/reference.wgsl");
 
@@ -41,45 +51,91 @@ pub struct Kernel {
     pub variant: Variant,
     /// The complete WGSL module; its entry point is [`ENTRY_POINT`].
     pub wgsl: String,
-    /// Fills the job words that the text reads.
-    pub plan: Plan,
+    /// Fills the job's words.
+    pub job: Plan,
+    /// Fills a version's words, where headers share work.
+    pub lane: Plan,
+    /// What makes the table that the headers of a nonce share, where the layout has one.
+    pub rows: Option<Rows>,
     /// Operations per hash; unknown for the reference kernel, which is not derived.
     pub cost: Option<Cost>,
+}
+
+/// The table of [`Layout::Verlane`]: one row per nonce.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The complete WGSL module that fills it; its entry point is [`ROWS_ENTRY_POINT`].
+    pub wgsl: String,
+    /// Bytes of a row.
+    pub bytes: u64,
 }
 
 impl Kernel {
     /// Derives and prints a variant. The same variant always gives the same text.
     #[must_use]
     pub fn new(variant: Variant) -> Self {
-        let (body, functions, plan, cost) = match variant.body {
-            Body::Derived(forms) => {
-                let program = Program::std();
-                let body = print::is_candidate(&program, forms, variant.test);
-                let cost = program.cost(variant.test == Test::Mask);
-                (body, print::functions(forms), program.plan, Some(cost))
-            }
-            Body::Reference => {
-                let forms = Forms { rotate: Rotate::Function, ..Forms::default() };
-                (REFERENCE.to_owned(), print::functions(forms), Plan::raw(), None)
-            }
+        let Body::Derived(layout, forms) = variant.body else { return Self::reference(variant) };
+        let program = Program::new(layout.bindings(), forms.round);
+        let body = print::test(&program, layout, forms, variant.test);
+        let entry = match layout {
+            Layout::Std => SCAN.to_owned(),
+            Layout::Boost { .. } => [LANES, SCAN].join("\n"),
+            Layout::Verlane => [LANES, VERLANE].join("\n"),
         };
-        let functions: Vec<&str> = functions.iter().filter_map(|name| function(name)).collect();
-        let wgsl = format!(
-            "// adit kernel {variant}\n\nconst WORKGROUP: u32 = {}u;\n\n{ABI}\n{SCAN}\n{body}\n{}\n",
-            variant.workgroup.threads(),
-            functions.join("\n\n"),
-        );
-        Self { variant, wgsl, plan, cost }
+        let rows = (layout == Layout::Verlane).then(|| Rows {
+            wgsl: module(variant, ROWS, &print::fill_row(&program, forms)),
+            bytes: program.row_words.len().div_ceil(4) as u64 * 16,
+        });
+        let cost = program.cost(variant.test == Test::Mask, layout.headers().1);
+        let wgsl = module(variant, &entry, &body);
+        Self { variant, wgsl, job: program.job, lane: program.lane, rows, cost: Some(cost) }
+    }
+
+    fn reference(variant: Variant) -> Self {
+        let wgsl = module(variant, SCAN, REFERENCE);
+        Self { variant, wgsl, job: Plan::raw(), lane: Plan::none(), rows: None, cost: None }
     }
 }
 
-/// The text of one function of `shaders/sha256.wgsl`, with the comment above it.
-fn function(name: &str) -> Option<&'static str> {
-    let head = format!("fn {name}(");
-    SHA256
-        .split("\n\n")
-        .find(|block| block.lines().any(|line| line.starts_with(&head)))
-        .map(str::trim)
+/// A complete module: the ABI, the entry point, the body, and the functions that these call.
+fn module(variant: Variant, entry: &str, body: &str) -> String {
+    let mut text = format!(
+        "// adit kernel {variant}\n\nconst WORKGROUP: u32 = {}u;\nconst NONCES: u32 = {}u;\n\n{ABI}\n{entry}\n{body}",
+        variant.workgroup.threads(),
+        variant.nonces.count(),
+    );
+    // Last first: a function stands above those that call it.
+    let mut called: Vec<&str> = Vec::new();
+    for block in SHA256.split("\n\n").map(str::trim).collect::<Vec<_>>().into_iter().rev() {
+        let calls = |text: &str, name: &str| text.contains(&format!("{name}("));
+        let Some(name) = function_name(block) else { continue };
+        if calls(&text, name) || called.iter().any(|text| calls(text, name)) {
+            called.push(block);
+        }
+    }
+    for block in called.into_iter().rev() {
+        text.push('\n');
+        text.push_str(block);
+        text.push('\n');
+    }
+    text
+}
+
+fn function_name(block: &str) -> Option<&str> {
+    block.lines().find_map(|line| line.strip_prefix("fn ")?.split('(').next())
+}
+
+impl Layout {
+    /// When it knows the midstate and the nonce.
+    const fn bindings(self) -> Bindings {
+        use recorder::Binding;
+        match self {
+            Self::Std => Bindings { midstate: Binding::Job, nonce: Binding::Hash },
+            Self::Boost { .. } | Self::Verlane => {
+                Bindings { midstate: Binding::Lane, nonce: Binding::Row }
+            }
+        }
+    }
 }
 
 impl JobWords {
@@ -94,19 +150,28 @@ impl JobWords {
 mod tests {
     use super::*;
 
+    const LAYOUTS: [Layout; 4] = [
+        Layout::Std,
+        Layout::Boost { headers: 3, looped: false },
+        Layout::Boost { headers: 16, looped: true },
+        Layout::Verlane,
+    ];
+
     /// Every combination of forms, and everything that is listed.
     fn variants() -> Vec<Variant> {
         let mut variants: Vec<Variant> =
             Variant::list().into_iter().map(|(variant, _)| variant).collect();
-        for rotate in [Rotate::Literal, Rotate::Function, Rotate::Uniform] {
-            for (ch, maj) in [Bitwise::Xor, Bitwise::Or]
-                .into_iter()
-                .flat_map(|c| [(c, Bitwise::Xor), (c, Bitwise::Or)])
-            {
-                for add in [0, 1, 50, 100].map(Add::multiply_add) {
-                    let variant = Variant::derived(Forms { rotate, ch, maj, add }, Workgroup::W128);
-                    variants.extend([variant, variant.with_test(Test::Mask)]);
-                }
+        let rotates = [Rotate::Literal, Rotate::Function, Rotate::Uniform];
+        let bits = [(Ch::Xor, Maj::Xor), (Ch::Or, Maj::Or), (Ch::Or, Maj::Share)];
+        let adds = [(0, Round::Whole), (1, Round::Split), (50, Round::Whole), (100, Round::Split)];
+        for (index, (rotate, (ch, maj))) in
+            rotates.into_iter().flat_map(|r| bits.map(|b| (r, b))).enumerate()
+        {
+            for (add, round) in adds {
+                let forms = Forms { rotate, ch, maj, round, add: Add::multiply_add(add) };
+                let layout = LAYOUTS[index % LAYOUTS.len()];
+                let variant = Variant::derived(layout, forms, Workgroup::W128);
+                variants.extend([variant, variant.with_test(Test::Mask)]);
             }
         }
         variants
@@ -117,8 +182,10 @@ mod tests {
         for variant in variants() {
             let kernel = Kernel::new(variant);
             for target in [Target::Wgsl, Target::Spirv, Target::Msl, Target::Hlsl] {
-                let translated = translate(&kernel.wgsl, target);
-                assert!(translated.is_ok(), "{variant} to {target:?}: {translated:?}");
+                for wgsl in [Some(&kernel.wgsl), kernel.rows.as_ref().map(|rows| &rows.wgsl)] {
+                    let translated = wgsl.map(|wgsl| translate(wgsl, target)).transpose();
+                    assert!(translated.is_ok(), "{variant} to {target:?}: {translated:?}");
+                }
             }
         }
     }
@@ -145,7 +212,7 @@ mod tests {
     fn the_share_of_multiply_adds_is_the_one_asked_for() {
         for (percent, expected) in [(25, 260), (50, 520), (100, 1041)] {
             let forms = Forms { add: Add::multiply_add(percent), ..Forms::default() };
-            let text = Kernel::new(Variant::derived(forms, Workgroup::W64)).wgsl;
+            let text = Kernel::new(Variant::derived(Layout::Std, forms, Workgroup::W64)).wgsl;
             assert_eq!(text.matches("* one").count(), expected, "{percent} %");
         }
     }

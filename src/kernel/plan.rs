@@ -54,6 +54,12 @@ impl Plan {
         }
     }
 
+    /// The plan of a kernel that reads no such words.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { steps: Vec::new(), slots: Vec::new(), formulas: Vec::new() }
+    }
+
     /// How many slots the kernel reads.
     #[must_use]
     pub fn slots(&self) -> usize {

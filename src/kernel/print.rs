@@ -1,27 +1,29 @@
-//! Prints a program as straight-line WGSL that a person can follow round by round.
+//! Prints a program as WGSL that a person can follow round by round.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write as _};
 
-use super::program::{Operator, Program, Step, Value};
-use super::recorder::Ternary;
-use super::variant::{Bitwise, Forms, Rotate, Test};
-use super::word::{Name, Pass, Role, Sigma};
+use super::program::{Label, Operator, Program, Step, Value};
+use super::recorder::{Binding, Ternary};
+use super::variant::{Ch, Forms, Layout, Maj, Rotate, Test};
+use super::word::{Pass, Role, Sigma};
 
-/// `is_candidate`, with one line per round and word.
-pub(super) fn is_candidate(program: &Program, forms: Forms, test: Test) -> String {
-    let mut printer = Printer { program, forms, inline: Vec::new(), adds: 0, text: String::new() };
-    // Writing to a String cannot fail.
-    let _ = printer.body(test);
-    printer.text
+/// The function that a layout's entry point calls: `test_nonce` (`shaders/scan.wgsl`), or `test_header`
+/// (`shaders/verlane.wgsl`). It reports the hits itself.
+pub(super) fn test(program: &Program, layout: Layout, forms: Forms, test: Test) -> String {
+    let mut printer = Printer::new(program, forms);
+    let written = match layout {
+        Layout::Std => printer.std(test),
+        Layout::Boost { headers, looped } => printer.boost(headers, looped, test),
+        Layout::Verlane => printer.verlane(test),
+    };
+    printer.done(written)
 }
 
-/// The names of the functions in `shaders/sha256.wgsl` that a body in these forms calls.
-pub(super) fn functions(forms: Forms) -> Vec<String> {
-    let sigmas =
-        [Sigma::Big0, Sigma::Big1, Sigma::Small0, Sigma::Small1].map(|s| sigma_name(forms, s));
-    let rotr = (forms.rotate != Rotate::Literal).then(|| "rotr".to_owned());
-    let others = [Ternary::Ch, Ternary::Maj].map(|function| ternary_name(forms, function));
-    rotr.into_iter().chain(sigmas).chain(others).collect()
+/// The function `fill_row`, which computes what the hashes of one nonce share, for `shaders/rows.wgsl`.
+pub(super) fn fill_row(program: &Program, forms: Forms) -> String {
+    let mut printer = Printer::new(program, forms);
+    let written = printer.fill_row();
+    printer.done(written)
 }
 
 fn sigma_name(forms: Forms, function: Sigma) -> String {
@@ -39,16 +41,19 @@ fn sigma_name(forms: Forms, function: Sigma) -> String {
     format!("{name}_{form}")
 }
 
-fn ternary_name(forms: Forms, function: Ternary) -> String {
-    let (name, form) = match function {
-        Ternary::Ch => ("ch", forms.ch),
-        Ternary::Maj => ("maj", forms.maj),
-    };
-    format!("{name}_{}", if form == Bitwise::Xor { "xor" } else { "or" })
+fn ternary_name(forms: Forms, function: Ternary) -> &'static str {
+    match (function, forms.ch, forms.maj) {
+        (Ternary::Ch, Ch::Xor, _) => "ch_xor",
+        (Ternary::Ch, Ch::Or, _) => "ch_or",
+        (Ternary::Maj, _, Maj::Xor) => "maj_xor",
+        (Ternary::Maj, _, Maj::Or) => "maj_or",
+        (Ternary::Maj, _, Maj::Share) => "maj_share",
+    }
 }
 
 /// The comment above the lines to which a word belongs.
-fn heading(name: Name) -> String {
+fn heading(label: Label) -> String {
+    let (Label::Word(name) | Label::RowPart(name)) = label;
     match (name.pass, name.role, name.round) {
         (Pass::First, _, round) => format!("Round {round} of the first hash."),
         (Pass::Second, Role::W, 0..=7) => {
@@ -61,102 +66,239 @@ fn heading(name: Name) -> String {
 /// Longest line of a body, but for a comment.
 const LINE: usize = 110;
 
+/// Words of a table lie in vectors of four.
+const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
+
 struct Printer<'p> {
     program: &'p Program,
     forms: Forms,
     /// The text of each step so far, or the name it was given.
-    inline: Vec<String>,
+    values: Vec<String>,
     /// Additions so far, in hundredths of a multiply-add.
     adds: u32,
+    indent: usize,
     text: String,
 }
 
-impl Printer<'_> {
-    fn body(&mut self, test: Test) -> std::fmt::Result {
-        writeln!(self.text, "fn is_candidate(w3: u32) -> bool {{")?;
-        writeln!(self.text, "    // Job words: the host computes them once per job.")?;
-        for (slot, formula) in self.program.plan.formulas().iter().enumerate() {
-            let component = ["x", "y", "z", "w"][slot % 4];
-            writeln!(
-                self.text,
-                "    let j{slot} = params.job[{}].{component}; // {formula}",
-                slot / 4
-            )?;
-        }
-        if self.forms.add.multiply_add_percent() > 0 {
-            writeln!(self.text, "    let one = params.one;")?;
-        }
-        let mut section = String::new();
-        for step in &self.program.steps {
-            self.step(step, &mut section)?;
-        }
-        self.test(test)?;
-        writeln!(self.text, "}}")
+impl<'p> Printer<'p> {
+    fn new(program: &'p Program, forms: Forms) -> Self {
+        let values = vec![String::new(); program.steps.len()];
+        Self { program, forms, values, adds: 0, indent: 0, text: String::new() }
     }
 
-    /// Prints a named step on a line of its own and keeps an unnamed one for its only reader.
-    fn step(&mut self, step: &Step, section: &mut String) -> std::fmt::Result {
-        let expression = self.expression(&step.operator);
-        let name = match step.name {
-            Some(name) => name.to_string(),
-            // The second hash reads the digest of the first only by name, so what is left is small.
-            None if step.uses == 1 && !matches!(step.operator, Operator::Sum(_)) => {
-                self.inline.push(expression);
-                return Ok(());
+    fn done(self, written: fmt::Result) -> String {
+        debug_assert!(written.is_ok() && self.indent == 0, "writing to a String cannot fail");
+        self.text
+    }
+
+    /// One nonce of one header.
+    fn std(&mut self, test: Test) -> fmt::Result {
+        self.open("fn test_nonce(nonce: u32, w3: u32) {")?;
+        self.job_words(&[Binding::Hash])?;
+        self.steps(Binding::Hash)?;
+        self.test(test, "0u", "nonce")?;
+        self.close()
+    }
+
+    /// One nonce of several headers, one after the other.
+    fn boost(&mut self, headers: u8, looped: bool, test: Test) -> fmt::Result {
+        self.open("fn test_nonce(nonce: u32, w3: u32) {")?;
+        self.job_words(&[Binding::Row, Binding::Hash])?;
+        self.steps(Binding::Row)?;
+        if looped {
+            self.open("for (var header = 0u; header < params.headers; header++) {")?;
+            self.lane_words("header")?;
+            self.steps(Binding::Hash)?;
+            self.test(test, "header", "nonce")?;
+            self.close()?;
+        } else {
+            for header in 0..headers {
+                let header = format!("{header}u");
+                self.open("{")?;
+                self.lane_words(&header)?;
+                self.steps(Binding::Hash)?;
+                self.test(test, &header, "nonce")?;
+                self.close()?;
             }
-            None => format!("x{}", self.inline.len()),
-        };
-        if let Some(heading) = step.name.map(heading)
-            && *section != heading
-        {
-            writeln!(self.text, "\n    // {heading}")?;
-            *section = heading;
         }
-        self.binding(&name, &expression)?;
-        self.inline.push(name);
+        self.close()
+    }
+
+    /// Some nonces of one header.
+    fn verlane(&mut self, test: Test) -> fmt::Result {
+        self.open("fn test_header(header: u32, first: u32, end: u32) {")?;
+        self.job_words(&[Binding::Hash])?;
+        self.lane_words("header")?;
+        self.open("for (var row = first; row < end; row++) {")?;
+        self.row_words()?;
+        self.steps(Binding::Hash)?;
+        self.test(test, "header", "params.start + row")?;
+        self.close()?;
+        self.close()
+    }
+
+    fn fill_row(&mut self) -> fmt::Result {
+        self.open("fn fill_row(row: u32, w3: u32) {")?;
+        self.job_words(&[Binding::Row])?;
+        self.steps(Binding::Row)?;
+        self.line("")?;
+        let words: Vec<String> =
+            self.program.row_words.iter().map(|word| self.value(*word)).collect();
+        let vectors = words.len().div_ceil(4);
+        for (index, words) in words.chunks(4).enumerate() {
+            let mut words = words.to_vec();
+            words.resize(4, "0u".to_owned());
+            let words = words.join(", ");
+            self.line(format_args!("rows[row * {vectors}u + {index}u] = vec4<u32>({words});"))?;
+        }
+        self.close()
+    }
+
+    /// The job's words that steps of these binding times read.
+    fn job_words(&mut self, readers: &[Binding]) -> fmt::Result {
+        let program = self.program;
+        let mut read = vec![false; program.job.slots()];
+        let steps = program.steps.iter().filter(|step| readers.contains(&step.binding));
+        for value in steps.flat_map(|step| step.operator.operands()).chain(program.word7.clone()) {
+            if let Value::Job(slot) = value {
+                read[slot] = true;
+            }
+        }
+        if read.contains(&true) {
+            self.line("// Words that the host computes once per job.")?;
+        }
+        let formulas = program.job.formulas().iter().enumerate();
+        for (slot, formula) in formulas.filter(|(slot, _)| read[*slot]) {
+            let (vector, component) = (slot / 4, COMPONENTS[slot % 4]);
+            self.line(format_args!(
+                "let j{slot} = params.job[{vector}].{component}; // {formula}"
+            ))?;
+        }
+        if self.forms.add.multiply_add_percent() > 0 {
+            self.line("let one = params.one;")?;
+        }
+        Ok(())
+    }
+
+    /// The version's words, from the host's table.
+    fn lane_words(&mut self, header: &str) -> fmt::Result {
+        let formulas = self.program.lane.formulas();
+        self.line("// Words that the host computes once per version.")?;
+        self.vectors("lane", header, formulas.len())?;
+        for (slot, formula) in formulas.iter().enumerate() {
+            let (vector, component) = (slot / 4, COMPONENTS[slot % 4]);
+            self.line(format_args!("let l{slot} = lane_{vector}.{component}; // {formula}"))?;
+        }
+        Ok(())
+    }
+
+    /// The words that all hashes of a nonce share, from the table that `fill_row` made.
+    fn row_words(&mut self) -> fmt::Result {
+        let words = &self.program.row_words;
+        self.line("// Words that are the same for every version.")?;
+        self.vectors("row", "row", words.len())?;
+        for (index, word) in words.iter().enumerate() {
+            let name = match word {
+                Value::Step(step) => {
+                    let name = name(&self.program.steps[*step], *step);
+                    self.values[*step].clone_from(&name);
+                    name
+                }
+                word => self.value(*word),
+            };
+            let (vector, component) = (index / 4, COMPONENTS[index % 4]);
+            self.line(format_args!("let {name} = row_{vector}.{component};"))?;
+        }
+        Ok(())
+    }
+
+    /// One entry of the table `lanes` or `rows`: so many words, in vectors of four.
+    fn vectors(&mut self, table: &str, index: &str, words: usize) -> fmt::Result {
+        let vectors = words.div_ceil(4);
+        for vector in 0..vectors {
+            self.line(format_args!(
+                "let {table}_{vector} = {table}s[{index} * {vectors}u + {vector}u];"
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// The steps of one binding time, with a line for each that has a name.
+    fn steps(&mut self, binding: Binding) -> fmt::Result {
+        let mut section = String::new();
+        let steps = self.program.steps.iter().enumerate();
+        for (index, step) in steps.filter(|(_, step)| step.binding == binding) {
+            let expression = self.expression(&step.operator);
+            // The second hash reads the digest of the first only by name, so what is left is small.
+            let is_inlined = step.label.is_none()
+                && step.read_once
+                && !matches!(step.operator, Operator::Sum(_));
+            if is_inlined {
+                self.values[index] = expression;
+                continue;
+            }
+            if let Some(heading) = step.label.map(heading)
+                && section != heading
+            {
+                self.line("")?;
+                self.line(format_args!("// {heading}"))?;
+                section = heading;
+            }
+            let name = name(step, index);
+            self.binding(&name, &expression)?;
+            self.values[index] = name;
+        }
         Ok(())
     }
 
     /// A `let` that goes on in further lines where a sum would make it too long to read.
-    fn binding(&mut self, name: &str, expression: &str) -> std::fmt::Result {
-        let mut line = format!("    let {name} = ");
+    fn binding(&mut self, name: &str, expression: &str) -> fmt::Result {
+        let mut line = format!("let {name} = ");
+        let mut deeper = 0;
         for (i, term) in expression.split(" + ").enumerate() {
-            if i > 0 && line.len() + term.len() > LINE {
-                writeln!(self.text, "{line}")?;
+            if i > 0 && 4 * (self.indent + deeper) + line.len() + term.len() > LINE {
+                self.indent += deeper;
+                let written = self.line(&line);
+                self.indent -= deeper;
+                written?;
+                deeper = 1;
                 line.clear();
-                line.push_str("        + ");
+                line.push_str("+ ");
             } else if i > 0 {
                 line.push_str(" + ");
             }
             line.push_str(term);
         }
-        writeln!(self.text, "{line};")
+        line.push(';');
+        self.indent += deeper;
+        let written = self.line(line);
+        self.indent -= deeper;
+        written
     }
 
-    fn test(&mut self, test: Test) -> std::fmt::Result {
+    fn test(&mut self, test: Test, header: &str, nonce: &str) -> fmt::Result {
         let constant = self.program.word7_constant;
         let mut terms = self.program.word7.clone();
-        writeln!(
-            self.text,
-            "\n    // Digest word 7 is e of round 60 plus a constant; the rest of the second hash is dead."
+        self.line("")?;
+        self.line(
+            "// Digest word 7 is e of round 60 plus a constant; the rest of the second hash is dead.",
         )?;
         match test {
             Test::Word7 => {
                 let sum = self.sum(&terms);
-                writeln!(
-                    self.text,
-                    "    // It is zero when the sum of the other terms is minus the constant."
-                )?;
+                self.line("// It is zero when the sum of the other terms is minus the constant.")?;
                 self.binding("rest", &sum)?;
-                writeln!(self.text, "    return rest == {:#010x}u;", constant.wrapping_neg())
+                self.open(format_args!("if rest == {:#010x}u {{", constant.wrapping_neg()))?;
             }
             Test::Mask => {
                 terms.insert(0, Value::Constant(constant));
                 let sum = self.sum(&terms);
                 self.binding("digest7", &sum)?;
-                writeln!(self.text, "    return (digest7 & params.filter_mask) == 0u;")
+                self.open("if (digest7 & params.filter_mask) == 0u {")?;
             }
         }
+        self.line(format_args!("report_hit({header}, {nonce});"))?;
+        self.close()
     }
 
     fn expression(&mut self, operator: &Operator) -> String {
@@ -196,9 +338,37 @@ impl Printer<'_> {
     fn value(&self, value: Value) -> String {
         match value {
             Value::Constant(constant) => format!("{constant:#010x}u"),
-            Value::Slot(slot) => format!("j{slot}"),
+            Value::Job(slot) => format!("j{slot}"),
+            Value::Lane(slot) => format!("l{slot}"),
             Value::Nonce => "w3".to_owned(),
-            Value::Step(step) => self.inline[step].clone(),
+            Value::Step(step) => self.values[step].clone(),
         }
+    }
+
+    /// Begins a block.
+    fn open(&mut self, line: impl Display) -> fmt::Result {
+        self.line(line)?;
+        self.indent += 1;
+        Ok(())
+    }
+
+    fn close(&mut self) -> fmt::Result {
+        self.indent -= 1;
+        self.line("}")
+    }
+
+    fn line(&mut self, line: impl Display) -> fmt::Result {
+        let line = line.to_string();
+        let indent = if line.is_empty() { 0 } else { 4 * self.indent };
+        writeln!(self.text, "{:indent$}{line}", "")
+    }
+}
+
+/// What a step that has a line of its own is called.
+fn name(step: &Step, index: usize) -> String {
+    match step.label {
+        Some(Label::Word(name)) => name.to_string(),
+        Some(Label::RowPart(name)) => format!("row_{name}"),
+        None => format!("x{index}"),
     }
 }

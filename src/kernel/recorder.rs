@@ -8,13 +8,44 @@ use std::collections::HashMap;
 
 use super::word::{Name, Sigma, Word};
 
-/// When the value of a word is known. An operation is bound when the last of its operands is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// When the value of a word is known. An operation is bound when all its operands are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Binding {
     /// Once per job: the host computes it.
     Job,
-    /// Once per hash: a thread computes it.
+    /// Once per nonce, whatever the version.
+    Row,
+    /// Once per version, whatever the nonce: the host computes it.
+    Lane,
+    /// Once per hash.
     Hash,
+}
+
+impl Binding {
+    /// When two words are both known.
+    #[must_use]
+    const fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Job, later) | (later, Self::Job) => later,
+            (Self::Row, Self::Row) => Self::Row,
+            (Self::Lane, Self::Lane) => Self::Lane,
+            _ => Self::Hash,
+        }
+    }
+
+    /// Whether the host computes it.
+    #[must_use]
+    pub(super) const fn is_hosts(self) -> bool {
+        matches!(self, Self::Job | Self::Lane)
+    }
+}
+
+/// When a layout knows the words from outside. What only the job knows is always [`Binding::Job`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bindings {
+    /// The midstate, which depends on the version.
+    pub(super) midstate: Binding,
+    pub(super) nonce: Binding,
 }
 
 /// A word that comes from outside.
@@ -28,11 +59,12 @@ pub(super) enum Input {
     Nonce,
 }
 
-impl Input {
-    const fn binding(self) -> Binding {
-        match self {
-            Self::Midstate(_) | Self::Tail(_) => Binding::Job,
-            Self::Nonce => Binding::Hash,
+impl Bindings {
+    const fn of(self, input: Input) -> Binding {
+        match input {
+            Input::Midstate(_) => self.midstate,
+            Input::Tail(_) => Binding::Job,
+            Input::Nonce => self.nonce,
         }
     }
 }
@@ -70,16 +102,22 @@ pub(super) struct Recorded {
 }
 
 /// Collects the operations of one run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Recorder {
+    bindings: Bindings,
     recorded: RefCell<Vec<Recorded>>,
     known: RefCell<HashMap<Operation, Id>>,
 }
 
 impl Recorder {
+    /// Nothing recorded.
+    pub(super) fn new(bindings: Bindings) -> Self {
+        Self { bindings, recorded: RefCell::default(), known: RefCell::default() }
+    }
+
     /// A word from outside.
     pub(super) fn input(&self, input: Input) -> Symbol<'_> {
-        self.record(Operation::Input(input), input.binding())
+        self.record(Operation::Input(input), self.bindings.of(input))
     }
 
     /// What was recorded, in an order in which operands come first.
@@ -98,7 +136,7 @@ impl Recorder {
 
     fn binding(&self, operands: impl IntoIterator<Item = Id>) -> Binding {
         let recorded = self.recorded.borrow();
-        operands.into_iter().map(|id| recorded[id].binding).max().unwrap_or(Binding::Job)
+        operands.into_iter().map(|id| recorded[id].binding).fold(Binding::Job, Binding::join)
     }
 }
 

@@ -3,8 +3,6 @@
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
-use super::ENTRY_POINT;
-
 /// A shader language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -117,6 +115,11 @@ fn parse(wgsl: &str) -> Result<naga::Module, TranslateError> {
         .map_err(|error| TranslateError::Parse(error.emit_to_string(wgsl)))
 }
 
+/// The name of the only entry point; empty where there is none, which naga then says.
+fn entry_point(module: &naga::Module) -> &str {
+    module.entry_points.first().map_or("", |entry| &entry.name)
+}
+
 fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String> {
     let options = spv::Options {
         lang_version: (1, 3),
@@ -129,7 +132,7 @@ fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String>
     };
     let pipeline = spv::PipelineOptions {
         shader_stage: naga::ShaderStage::Compute,
-        entry_point: ENTRY_POINT.to_owned(),
+        entry_point: entry_point(module).to_owned(),
     };
     let words = spv::write_vec(module, info, &options, Some(&pipeline))
         .map_err(|error| error.to_string())?;
@@ -142,14 +145,20 @@ fn metal(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String>
         mutable,
         ..msl::BindTarget::default()
     };
-    let resource = |binding| naga::ResourceBinding { group: 0, binding };
+    let bound = module.global_variables.iter().filter_map(|(_, variable)| {
+        let slot = u8::try_from(variable.binding?.binding).ok()?;
+        let storing = naga::AddressSpace::Storage {
+            access: naga::StorageAccess::LOAD | naga::StorageAccess::STORE,
+        };
+        Some((variable.binding?, buffer(slot, variable.space == storing)))
+    });
     let resources = msl::EntryPointResources {
-        resources: [(resource(0), buffer(0, false)), (resource(1), buffer(1, true))].into(),
+        resources: bound.collect(),
         ..msl::EntryPointResources::default()
     };
     let options = msl::Options {
         lang_version: (2, 4),
-        per_entry_point_map: [(ENTRY_POINT.to_owned(), resources)].into(),
+        per_entry_point_map: [(entry_point(module).to_owned(), resources)].into(),
         bounds_check_policies: unchecked(),
         force_loop_bounding: false,
         zero_initialize_workgroup_memory: false,

@@ -105,7 +105,7 @@ impl Gpu {
         let stage = |variant: Variant| {
             let kernel = Kernel::new(variant);
             pipeline::compile(&device, &layout, &kernel)
-                .map(|pipeline| Stage { pipeline, plan: kernel.plan, variant })
+                .map(|pipeline| Stage { pipeline, plan: kernel.job, variant })
                 .map_err(|why| OpenError::Compile { variant: variant.to_string(), why })
         };
         let zero_test = match variant.test {

@@ -175,8 +175,11 @@ fn read(report: &Report, dispatch: &Dispatch) -> (Vec<u32>, Coverage) {
         return partial(format!("it counts {found} hits in {} nonces", dispatch.nonces.len()));
     }
     match report.hits.get(..found) {
-        Some(hits) => (hits.to_vec(), Coverage::Full),
-        None => (report.hits.to_vec(), Coverage::Overflow { found: found as u64 }),
+        Some(hits) => (hits.iter().map(|[_, nonce]| *nonce).collect(), Coverage::Full),
+        None => (
+            report.hits.iter().map(|[_, nonce]| *nonce).collect(),
+            Coverage::Overflow { found: found as u64 },
+        ),
     }
 }
 
