@@ -11,6 +11,7 @@ use crate::device::gpu::{CompileError, Compiled, compile, driver_files};
 use crate::kernel::{Kernel, Target, Translated, Variant, bindings, translate};
 use crate::limits::COMPILE_DEADLINE;
 use crate::runtime::Stop;
+use crate::ui::text::clean;
 
 /// The option that makes `adit kernel cost` the other process.
 pub(super) const HERE: &str = "compile-here";
@@ -111,6 +112,6 @@ fn joined(collected: JoinHandle<io::Result<Vec<u8>>>) -> String {
 /// How a child without an answer ended, with the last thing that it or the driver said.
 fn crash(status: ExitStatus, complained: &str) -> String {
     let last = complained.lines().rfind(|line| !line.trim().is_empty());
-    let last = last.map_or_else(String::new, |line| format!(": {line}"));
+    let last = last.map_or_else(String::new, |line| format!(": {}", clean(line)));
     format!("the driver's compiler crashed ({status}){last}")
 }

@@ -52,17 +52,8 @@ impl Executable {
                     .statistics
                     .iter()
                     .filter(|(name, _)| names.contains(&name.to_lowercase().as_str()));
-                told.map(|(_, value)| whole(*value)).reduce(|sum, value| sum + value)
+                told.filter_map(|(_, value)| value.as_u64()).reduce(|sum, value| sum + value)
             });
         Counts { instructions, valu, vector_registers, scalar_registers, spills, code_bytes }
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts are whole numbers"
-)]
-fn whole(value: f64) -> u64 {
-    value as u64
 }
