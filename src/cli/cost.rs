@@ -105,7 +105,8 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     for variant in variants {
         let outcome = compiler.compile(variant, stop)?;
         if let (true, Ok(compiled)) = (args.assembly, &outcome) {
-            compiled.assembly().unwrap_or_default().lines().try_for_each(instruction)?;
+            let assembly = compiled.executable().and_then(Executable::assembly).unwrap_or_default();
+            assembly.lines().try_for_each(instruction)?;
         }
         rows.push(Row::new(variant, outcome));
     }
@@ -132,16 +133,18 @@ impl Row {
             Ok(compiled) => (Some(compiled), None),
             Err(why) => (None, Some(why)),
         };
-        // A pipeline has several programs only where a driver makes one for each size of subgroup.
-        let executable =
-            compiled.as_ref().and_then(|compiled| compiled.executables.iter().flatten().next());
+        let executable = compiled.as_ref().and_then(Compiled::executable);
         let counts = executable.map(Executable::counts).unwrap_or_default();
-        let loops = compiled.as_ref().and_then(Compiled::assembly).map(loops).unwrap_or_default();
-        let (valu_per_hash, loop_valu_per_hash) = per_hash(variant, counts.valu, &loops);
+        let loops = executable.and_then(Executable::assembly).map(loops).unwrap_or_default();
+        let per_hash = |passes| per_hash(passes, counts.valu, &loops);
+        let (valu_per_hash, loop_valu_per_hash) = passes(variant).map(per_hash).unwrap_or_default();
         let device = compiled.as_ref().map(|compiled| compiled.device.clone());
         Self {
             variant: variant.to_string(),
-            limits: limits(variant, device.as_deref(), valu_per_hash),
+            limits: device
+                .as_deref()
+                .map(|device| limits(variant, device, valu_per_hash))
+                .unwrap_or_default(),
             statistics: executable.map(told).unwrap_or_default(),
             driver: compiled.as_ref().and_then(|compiled| compiled.driver.clone()),
             compile_seconds: compiled.as_ref().map(|compiled| compiled.seconds),
@@ -166,8 +169,11 @@ fn told(executable: &Executable) -> Map<String, Value> {
 }
 
 /// Vector instructions per hash, of all and of the loop over hashes: the largest of the program.
-fn per_hash(variant: Variant, valu: Option<u64>, loops: &[LoopCost]) -> (Option<f64>, Option<f64>) {
-    let Some(Passes { hashes, passes }) = passes(variant) else { return (None, None) };
+fn per_hash(
+    Passes { hashes, passes }: Passes,
+    valu: Option<u64>,
+    loops: &[LoopCost],
+) -> (Option<f64>, Option<f64>) {
     let body = loops.iter().map(|body| body.valu as u64).max();
     let figure = |count: u64| u32::try_from(count).map(f64::from).ok();
     let share = |count: u64, among: u32| Some(figure(count)? / f64::from(among));
@@ -179,8 +185,8 @@ fn per_hash(variant: Variant, valu: Option<u64>, loops: &[LoopCost]) -> (Option<
 
 /// Of the GPUs that run this very program, as the compiler counts; where that is not known, of those for
 /// which the kernel's operations say it.
-fn limits(variant: Variant, device: Option<&str>, valu: Option<f64>) -> Vec<Limit> {
-    let family = device.and_then(Family::of).map(Maker::Amd);
+fn limits(variant: Variant, device: &str, valu: Option<f64>) -> Vec<Limit> {
+    let family = Family::of(device).map(Maker::Amd);
     let source = if family.is_some() { Source::Compiler } else { Source::Operations };
     let maker = family.unwrap_or(Maker::Nvidia);
     let pipes = pipes(variant);
@@ -270,4 +276,30 @@ fn tables(rows: &[Row]) -> Result<(), Failure> {
 
 fn or_dash(figure: Option<String>) -> String {
     figure.unwrap_or_else(|| "–".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_once_is_shared_among_the_hashes() {
+        let of = |label: &str, valu| LoopCost {
+            label: label.to_owned(),
+            depth: 0,
+            instructions: 2 * valu,
+            valu,
+            valu_operations: valu,
+            salu: 0,
+            memory: 0,
+        };
+        let per_hash = |hashes, passes, valu, loops: &[LoopCost]| {
+            per_hash(Passes { hashes, passes }, valu, loops)
+        };
+        assert_eq!(per_hash(1, 1, Some(2805), &[]), (Some(2805.0), None));
+        assert_eq!(per_hash(4, 1, Some(8000), &[]), (Some(2000.0), None));
+        let loops = [of("BB1", 2400), of("BB2", 100)];
+        assert_eq!(per_hash(1, 16, Some(3000), &loops), (Some(2437.5), Some(2400.0)));
+        assert_eq!(per_hash(1, 1, None, &[]), (None, None));
+    }
 }

@@ -57,11 +57,18 @@ pub enum CompileError {
 }
 
 impl Compiled {
+    /// The first program, if the driver tells of any.
+    #[must_use]
+    pub fn executable(&self) -> Option<&Executable> {
+        self.executables.iter().flatten().next()
+    }
+}
+
+impl Executable {
     /// The program in the lowest language that the driver shows, which it lists last.
     #[must_use]
     pub fn assembly(&self) -> Option<&str> {
-        let executable = self.executables.iter().flatten().next()?;
-        executable.texts.last().map(|(_, text)| text.as_str())
+        self.texts.last().map(|(_, text)| text.as_str())
     }
 }
 
