@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Failure, output};
 use crate::device::gpu::{CompileError, Compiled, compile, driver_files};
 use crate::kernel::{Kernel, Target, Translated, Variant, bindings, translate};
 use crate::limits::COMPILE_DEADLINE;
 use crate::runtime::Stop;
+use crate::ui::text::clean;
 
 /// The option that makes `adit kernel cost` the other process.
 pub(super) const HERE: &str = "compile-here";
@@ -53,7 +54,7 @@ impl Compiler {
             .spawn()?;
         // Both are read from the start: a full pipe would stop the child.
         let (said, complained) = (collect(child.stdout.take()), collect(child.stderr.take()));
-        let Some(status) = wait(&mut child, stop)? else {
+        let Some(status) = wait(&mut child, COMPILE_DEADLINE, stop)? else {
             let limit = COMPILE_DEADLINE.as_secs();
             return Ok(Err(format!("the driver did not compile it within {limit} s")));
         };
@@ -80,13 +81,13 @@ pub(super) fn compile_here(variant: Variant) -> Result<(), Failure> {
 }
 
 /// `None` when the time is over.
-fn wait(child: &mut Child, stop: &Stop) -> Result<Option<ExitStatus>, Failure> {
+fn wait(child: &mut Child, limit: Duration, stop: &Stop) -> Result<Option<ExitStatus>, Failure> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if stop.is_requested() || start.elapsed() > COMPILE_DEADLINE {
+        if stop.is_requested() || start.elapsed() > limit {
             child.kill()?;
             child.wait()?;
             return if stop.is_requested() { Err(Failure::interrupted()) } else { Ok(None) };
@@ -111,6 +112,40 @@ fn joined(collected: JoinHandle<io::Result<Vec<u8>>>) -> String {
 /// How a child without an answer ended, with the last thing that it or the driver said.
 fn crash(status: ExitStatus, complained: &str) -> String {
     let last = complained.lines().rfind(|line| !line.trim().is_empty());
-    let last = last.map_or_else(String::new, |line| format!(": {line}"));
+    let last = last.map_or_else(String::new, |line| format!(": {}", clean(line)));
     format!("the driver's compiler crashed ({status}){last}")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::cli::Exit;
+
+    fn child(program: &str, argument: &str) -> io::Result<Child> {
+        let mut command = Command::new(program);
+        command.arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    }
+
+    #[test]
+    fn a_compiler_that_hangs_is_ended_in_time_and_at_once_when_somebody_stops_it() {
+        let mut hangs = child("sleep", "600").unwrap();
+        let stop = Stop::default();
+        assert_eq!(wait(&mut hangs, Duration::from_millis(50), &stop), Ok(None));
+        assert!(hangs.try_wait().unwrap().is_some(), "it still runs");
+        stop.request();
+        let stopped =
+            wait(&mut child("sleep", "600").unwrap(), COMPILE_DEADLINE, &stop).unwrap_err();
+        assert_eq!(stopped.exit, Exit::Interrupted);
+    }
+
+    #[test]
+    fn a_crash_is_told_with_the_last_words() {
+        let mut ended = child("ls", "/nowhere/at/all").unwrap();
+        let status = wait(&mut ended, COMPILE_DEADLINE, &Stop::default()).unwrap().unwrap();
+        let told = crash(status, "starting\nunknown chip \u{1b}[2J\n\n");
+        assert!(
+            told.contains("exit status") && told.ends_with("unknown chip \u{fffd}[2J"),
+            "{told}"
+        );
+    }
 }

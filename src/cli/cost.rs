@@ -1,12 +1,17 @@
 //! `adit kernel cost`: what a driver's compiler makes of the kernels.
 
 use comfy_table::{Table, presets};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::compiler::{self, Compiler};
 use super::{Failure, output};
-
-use crate::kernel::{Test, Variant};
+use crate::device::gpu::{Compiled, Counts, Executable};
+use crate::kernel::assembly::{LoopCost, loops};
+use crate::kernel::model::{Family, GPUS, Gpu, Maker, Pipes};
+use crate::kernel::{Body, Cost, Forms, Kernel, Rotate, Test, Variant};
 use crate::runtime::Stop;
+use crate::ui::text::clean;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,12 +27,72 @@ pub(super) struct Args {
     /// Print a JSON list
     #[arg(long)]
     json: bool,
-    /// Print the assembly too, where the driver shows it
+    /// Print the assembly of each variant instead, where the driver shows it
     #[arg(long, conflicts_with = "json")]
     assembly: bool,
     /// Compile in this process and print the outcome for the one that asked
     #[arg(long = compiler::HERE, hide = true)]
     here: bool,
+}
+
+/// One variant as a driver compiled it. What is not known is null.
+#[derive(Serialize)]
+struct Row {
+    variant: String,
+    device: Option<String>,
+    driver: Option<String>,
+    compile_seconds: Option<f64>,
+    #[serde(flatten)]
+    counts: Counts,
+    /// Vector instructions per hash, with what is done once for several hashes shared among them.
+    valu_per_hash: Option<f64>,
+    /// The same of one pass through the loop over hashes; null without such a loop.
+    loop_valu_per_hash: Option<f64>,
+    /// Every loop of the program.
+    loops: Vec<LoopCost>,
+    limits: Vec<Limit>,
+    /// Everything that the driver tells, under its own names.
+    statistics: Map<String, Value>,
+    /// Why the driver did not compile it.
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Limit {
+    gpu: &'static str,
+    hashes_per_second: Option<f64>,
+    source: Source,
+}
+
+/// What a limit is calculated from.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Source {
+    /// The vector instructions that the compiler wrote.
+    Compiler,
+    /// The kernel's operations.
+    Operations,
+}
+
+/// How often what is in a kernel's text is done.
+struct Passes {
+    /// Hashes that one pass through the text tests, or one pass through its loop over hashes.
+    hashes: u32,
+    /// Passes of that loop in a thread; 1 without such a loop.
+    passes: u32,
+}
+
+/// `None` for the reference kernel, whose loops are not over hashes.
+const fn passes(variant: Variant) -> Option<Passes> {
+    match variant.body {
+        Body::Derived(_) => Some(Passes { hashes: 1, passes: 1 }),
+        Body::Reference => None,
+    }
+}
+
+/// Additions of three words that the sums of a kernel take. Not known yet.
+const fn three_input_adds(_: &Cost) -> Option<usize> {
+    None
 }
 
 pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
@@ -38,55 +103,203 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let compiler = Compiler::new(args.driver.as_deref(), args.chip.as_deref())?;
     let mut rows = Vec::new();
     for variant in variants {
-        let compiled = compiler.compile(variant, stop)?;
-        if let (true, Ok(compiled)) = (args.assembly, &compiled) {
-            output::line(compiled.assembly().unwrap_or_default())?;
+        let outcome = compiler.compile(variant, stop)?;
+        if let (true, Ok(compiled)) = (args.assembly, &outcome) {
+            let assembly = compiled.executable().and_then(Executable::assembly).unwrap_or_default();
+            assembly.lines().try_for_each(instruction)?;
         }
-        rows.push((variant, compiled));
+        rows.push(Row::new(variant, outcome));
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "variant",
-        "device",
-        "instructions",
-        "VALU",
-        "VGPRs",
-        "SGPRs",
-        "spills",
-        "bytes",
-        "seconds",
-    ]);
-    let figure = |count: Option<u64>| count.map_or("–".to_owned(), |count| count.to_string());
-    for (variant, compiled) in rows {
-        match compiled {
-            Ok(compiled) => {
-                let counts = compiled
-                    .executables
-                    .iter()
-                    .flatten()
-                    .map(|e| e.counts())
-                    .next()
-                    .unwrap_or_default();
-                table.add_row([
-                    variant.to_string(),
-                    compiled.device,
-                    figure(counts.instructions),
-                    figure(counts.valu),
-                    figure(counts.vector_registers),
-                    figure(counts.scalar_registers),
-                    figure(counts.spills),
-                    figure(counts.code_bytes),
-                    format!("{:.2}", compiled.seconds),
-                ]);
-            }
-            Err(why) => output::note(format!("{variant}: {why}")),
-        }
+    if args.json {
+        output::json(&rows)?;
+    } else if !args.assembly {
+        tables(&rows)?;
     }
-    output::line(table)
+    let failed: Vec<String> = rows
+        .iter()
+        .filter_map(|row| Some(format!("{}: {}", row.variant, row.error.as_ref()?)))
+        .collect();
+    if failed.is_empty() { Ok(()) } else { Err(Failure::no_device(failed.join("\n"))) }
 }
 
 fn listed() -> Vec<Variant> {
     let variants = Variant::list().into_iter().map(|(variant, _)| variant);
     variants.filter(|variant| variant.test == Test::Word7).collect()
+}
+
+impl Row {
+    fn new(variant: Variant, outcome: Result<Compiled, String>) -> Self {
+        let (compiled, error) = match outcome {
+            Ok(compiled) => (Some(compiled), None),
+            Err(why) => (None, Some(why)),
+        };
+        let executable = compiled.as_ref().and_then(Compiled::executable);
+        let counts = executable.map(Executable::counts).unwrap_or_default();
+        let loops = executable.and_then(Executable::assembly).map(loops).unwrap_or_default();
+        let per_hash = |passes| per_hash(passes, counts.valu, &loops);
+        let (valu_per_hash, loop_valu_per_hash) = passes(variant).map(per_hash).unwrap_or_default();
+        let device = compiled.as_ref().map(|compiled| compiled.device.clone());
+        Self {
+            variant: variant.to_string(),
+            limits: device
+                .as_deref()
+                .map(|device| limits(variant, device, valu_per_hash))
+                .unwrap_or_default(),
+            statistics: executable.map(told).unwrap_or_default(),
+            driver: compiled.as_ref().and_then(|compiled| compiled.driver.clone()),
+            compile_seconds: compiled.as_ref().map(|compiled| compiled.seconds),
+            device,
+            counts,
+            valu_per_hash,
+            loop_valu_per_hash,
+            loops,
+            error,
+        }
+    }
+}
+
+/// Drivers indent by tabs, which are not for terminals that a driver's text might confuse.
+fn instruction(line: &str) -> Result<(), Failure> {
+    output::line(clean(&line.replace('\t', "    ")))
+}
+
+fn told(executable: &Executable) -> Map<String, Value> {
+    let statistics = executable.statistics.iter();
+    statistics.map(|(name, value)| (name.clone(), Value::Number(value.clone()))).collect()
+}
+
+/// Vector instructions per hash, of all and of the loop over hashes: the largest of the program.
+fn per_hash(
+    Passes { hashes, passes }: Passes,
+    valu: Option<u64>,
+    loops: &[LoopCost],
+) -> (Option<f64>, Option<f64>) {
+    let body = loops.iter().map(|body| body.valu as u64).max();
+    let figure = |count: u64| u32::try_from(count).map(f64::from).ok();
+    let share = |count: u64, among: u32| Some(figure(count)? / f64::from(among));
+    let outside = valu.map(|valu| valu.saturating_sub(body.unwrap_or_default()));
+    let in_loop = body.and_then(|body| share(body, hashes));
+    let once = outside.and_then(|outside| share(outside, hashes * passes));
+    (once.map(|once| once + in_loop.unwrap_or_default()), in_loop)
+}
+
+/// Of the GPUs that run this very program, as the compiler counts; where that is not known, of those for
+/// which the kernel's operations say it.
+fn limits(variant: Variant, device: &str, valu: Option<f64>) -> Vec<Limit> {
+    let family = Family::of(device).map(Maker::Amd);
+    let source = if family.is_some() { Source::Compiler } else { Source::Operations };
+    let maker = family.unwrap_or(Maker::Nvidia);
+    let pipes = pipes(variant);
+    let limit = |gpu: &Gpu| match source {
+        Source::Compiler => valu.and_then(|valu| gpu.limit_of_compiled(valu)),
+        Source::Operations => pipes.and_then(|pipes| gpu.limit_of_pipes(pipes)),
+    };
+    let gpus = GPUS.iter().filter(|gpu| gpu.maker == maker);
+    gpus.map(|gpu| Limit { gpu: gpu.name, hashes_per_second: limit(gpu), source }).collect()
+}
+
+/// Known where the rotations are written so that NVIDIA's compiler makes one instruction of each.
+fn pipes(variant: Variant) -> Option<Pipes> {
+    let Body::Derived(Forms { rotate: Rotate::Literal, add, .. }) = variant.body else {
+        return None;
+    };
+    let cost = Kernel::new(variant).cost?;
+    Some(Pipes::of(&cost, three_input_adds(&cost)?, add.multiply_add_percent()))
+}
+
+fn tables(rows: &[Row]) -> Result<(), Failure> {
+    let Some(first) = rows.iter().find(|row| row.error.is_none()) else { return Ok(()) };
+    let about =
+        [first.device.as_deref(), first.driver.as_deref()].map(|name| clean(name.unwrap_or("–")));
+    output::line(format!("{} with {}", about[0], about[1]))?;
+    if first.statistics.is_empty() {
+        output::note(
+            "This driver does not tell what it compiled: only the time that it took is known.",
+        );
+    }
+    let compiled = || rows.iter().filter(|row| row.error.is_none());
+    let mut counts = Table::new();
+    counts.load_style(presets::NOTHING);
+    counts.set_header([
+        "variant",
+        "instructions",
+        "VALU",
+        "per hash",
+        "in loop",
+        "VGPRs",
+        "SGPRs",
+        "spills",
+        "bytes",
+        "compiled in",
+    ]);
+    for row in compiled() {
+        let whole = |count: Option<u64>| count.map(|count| count.to_string());
+        let share = |count: Option<f64>| count.map(|count| format!("{count:.0}"));
+        let c = &row.counts;
+        counts.add_row(
+            [
+                Some(row.variant.clone()),
+                whole(c.instructions),
+                whole(c.valu),
+                share(row.valu_per_hash),
+                share(row.loop_valu_per_hash),
+                whole(c.vector_registers),
+                whole(c.scalar_registers),
+                whole(c.spills),
+                whole(c.code_bytes),
+                row.compile_seconds.map(|seconds| format!("{seconds:.2} s")),
+            ]
+            .map(or_dash),
+        );
+    }
+    output::line(counts)?;
+    let Some(Limit { source, .. }) = first.limits.first() else { return Ok(()) };
+    output::line(format!(
+        "\nAt most, in GH/s, by {}:",
+        match source {
+            Source::Compiler => "the vector instructions above",
+            Source::Operations => "the kernel's operations",
+        }
+    ))?;
+    let mut limits = Table::new();
+    limits.load_style(presets::NOTHING);
+    limits.set_header(std::iter::once("variant").chain(first.limits.iter().map(|limit| limit.gpu)));
+    for row in compiled() {
+        let figures = row
+            .limits
+            .iter()
+            .map(|limit| or_dash(limit.hashes_per_second.map(|rate| format!("{:.2}", rate / 1e9))));
+        limits.add_row(std::iter::once(row.variant.clone()).chain(figures));
+    }
+    output::line(limits)
+}
+
+fn or_dash(figure: Option<String>) -> String {
+    figure.unwrap_or_else(|| "–".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_once_is_shared_among_the_hashes() {
+        let of = |label: &str, valu| LoopCost {
+            label: label.to_owned(),
+            depth: 0,
+            instructions: 2 * valu,
+            valu,
+            valu_operations: valu,
+            salu: 0,
+            memory: 0,
+        };
+        let per_hash = |hashes, passes, valu, loops: &[LoopCost]| {
+            per_hash(Passes { hashes, passes }, valu, loops)
+        };
+        assert_eq!(per_hash(1, 1, Some(2805), &[]), (Some(2805.0), None));
+        assert_eq!(per_hash(4, 1, Some(8000), &[]), (Some(2000.0), None));
+        let loops = [of("BB1", 2400), of("BB2", 100)];
+        assert_eq!(per_hash(1, 16, Some(3000), &loops), (Some(2437.5), Some(2400.0)));
+        assert_eq!(per_hash(1, 1, None, &[]), (None, None));
+    }
 }

@@ -27,6 +27,7 @@ pub(super) enum Command {
         language: Language,
     },
     /// Let a Vulkan driver compile variants, and count what it makes of them
+    #[command(after_help = super::OUTCOME)]
     Cost(cost::Args),
 }
 

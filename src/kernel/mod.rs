@@ -6,6 +6,8 @@
 //! straight-line WGSL in the forms that a [`Variant`] asks for.
 
 pub mod abi;
+pub mod assembly;
+pub mod model;
 mod plan;
 mod print;
 mod program;

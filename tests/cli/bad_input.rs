@@ -171,3 +171,14 @@ fn usage() {
     assert!(refused(&["scan"], 2).contains("<HEADER>"));
     assert!(refused(&["verify", GENESIS, GENESIS], 2).contains("unexpected argument"));
 }
+
+#[test]
+fn drivers() {
+    for driver in ["nonsense", "/nowhere/radeon_icd.json"] {
+        let said = refused(&["kernel", "cost", "--driver", driver], 2);
+        assert!(said.contains(&format!("no Vulkan driver is called {driver:?}")), "{said}");
+        assert!(said.contains("give the path of its manifest"), "{said}");
+    }
+    let said = refused(&["kernel", "cost", "--variant", "std-barrel-w64"], 2);
+    assert!(said.contains("adit kernel list"), "{said}");
+}

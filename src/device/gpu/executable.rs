@@ -1,17 +1,19 @@
 //! What a Vulkan driver's compiler makes of a kernel, without running it.
 //!
 //! wgpu does not pass on `VK_KHR_pipeline_executable_properties`, so this speaks to the loader itself. It
-//! asks a driver for no more than that: a driver that is made to compile for a chip that is not there
-//! can crash on a question about memory.
+//! asks for little else: a driver that is made to compile for a chip that is not there can crash on a
+//! question about memory.
 
 #![expect(unsafe_code, reason = "ash is Vulkan as it is in C: every call of it is unsafe")]
 
 use std::ffi::{CStr, c_char};
 use std::time::Instant;
 
+use ash::ext::robustness2;
 use ash::khr::pipeline_executable_properties as properties;
 use ash::{Entry, vk};
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 
 use crate::kernel::{Binding, Buffer, ENTRY_POINT};
 
@@ -34,7 +36,7 @@ pub struct Executable {
     /// What the driver calls it.
     pub name: String,
     /// Figures under the driver's own names, in its order.
-    pub statistics: Vec<(String, f64)>,
+    pub statistics: Vec<(String, Number)>,
     /// The program in the driver's languages, assembly among them, by name.
     pub texts: Vec<(String, String)>,
 }
@@ -55,11 +57,18 @@ pub enum CompileError {
 }
 
 impl Compiled {
+    /// The first program, if the driver tells of any.
+    #[must_use]
+    pub fn executable(&self) -> Option<&Executable> {
+        self.executables.iter().flatten().next()
+    }
+}
+
+impl Executable {
     /// The program in the lowest language that the driver shows, which it lists last.
     #[must_use]
     pub fn assembly(&self) -> Option<&str> {
-        let executable = self.executables.iter().flatten().next()?;
-        executable.texts.last().map(|(_, text)| text.as_str())
+        self.texts.last().map(|(_, text)| text.as_str())
     }
 }
 
@@ -78,7 +87,7 @@ pub fn compile(spirv: &[u32], bindings: &[Binding]) -> Result<Compiled, CompileE
     let start = Instant::now();
     let pipeline = Pipeline::new(&device, spirv, bindings)?;
     let seconds = start.elapsed().as_secs_f64();
-    let executables = device.tells.as_ref().map(|tells| executables(tells, pipeline.pipeline));
+    let executables = device.tells.as_ref().map(|tells| executables(tells, pipeline.compiled));
     Ok(Compiled {
         device: text(&facts.device_name),
         driver: instance.driver(physical, &facts),
@@ -162,21 +171,39 @@ impl Device {
         let family = family.ok_or_else(|| CompileError::NoDevice("none computes".to_owned()))?;
         // SAFETY: as above.
         let extensions = unsafe { instance.enumerate_device_extension_properties(physical) };
-        let tells = extensions.map_err(refused("list its extensions"))?.iter().any(|extension| {
-            extension.extension_name_as_c_str().is_ok_and(|name| name == properties::NAME)
-        });
-        let queue = vk::DeviceQueueCreateInfo::default()
-            .queue_family_index(family)
-            .queue_priorities(&[1.0]);
-        let (queues, names) = ([queue], [properties::NAME.as_ptr()]);
-        let mut feature = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
-            .pipeline_executable_info(true);
-        let mut wanted = vk::DeviceCreateInfo::default().queue_create_infos(&queues);
-        if tells {
-            wanted = wanted.enabled_extension_names(&names).push_next(&mut feature);
+        let extensions = extensions.map_err(refused("list its extensions"))?;
+        let offers = |name| extensions.iter().any(|e| e.extension_name_as_c_str() == Ok(name));
+        let (tells, robust) = (offers(properties::NAME), offers(robustness2::NAME));
+        let mut tell = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
+            .pipeline_executable_info(tells);
+        let mut offered = vk::PhysicalDeviceRobustness2FeaturesEXT::default();
+        if robust {
+            let mut all = vk::PhysicalDeviceFeatures2::default().push_next(&mut offered);
+            // SAFETY: as above, and the device has the extension of the chained structure.
+            unsafe { instance.get_physical_device_features2(physical, &mut all) };
         }
-        // SAFETY: family and extension are among those listed; a driver with the extension has its
-        // only feature; `wanted` and what it points to live through the call.
+        // wgpu asks for checked accesses wherever it can, and a compiler may write other code for them.
+        let checked = vk::PhysicalDeviceFeatures::default().robust_buffer_access(true);
+        let mut also_checked = vk::PhysicalDeviceRobustness2FeaturesEXT::default()
+            .robust_buffer_access2(offered.robust_buffer_access2 == vk::TRUE);
+        let queues = [vk::DeviceQueueCreateInfo::default()
+            .queue_family_index(family)
+            .queue_priorities(&[1.0])];
+        let mut names = Vec::new();
+        let mut wanted =
+            vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_features(&checked);
+        if tells {
+            names.push(properties::NAME.as_ptr());
+            wanted = wanted.push_next(&mut tell);
+        }
+        if robust {
+            names.push(robustness2::NAME.as_ptr());
+            wanted = wanted.push_next(&mut also_checked);
+        }
+        let wanted = wanted.enabled_extension_names(&names);
+        // SAFETY: family and extensions are among those listed. Every driver has the first check, every
+        // driver with the first extension its only feature, and the second check was offered. `wanted`
+        // and what it points to live through the call.
         let device = unsafe { instance.create_device(physical, &wanted, None) };
         let device = device.map_err(refused("open the device"))?;
         let tells = tells.then(|| properties::Device::new(instance, &device));
@@ -197,7 +224,7 @@ struct Pipeline<'d> {
     module: vk::ShaderModule,
     set: vk::DescriptorSetLayout,
     layout: vk::PipelineLayout,
-    pipeline: vk::Pipeline,
+    compiled: vk::Pipeline,
 }
 
 impl<'d> Pipeline<'d> {
@@ -211,10 +238,10 @@ impl<'d> Pipeline<'d> {
             module: vk::ShaderModule::null(),
             set: vk::DescriptorSetLayout::null(),
             layout: vk::PipelineLayout::null(),
-            pipeline: vk::Pipeline::null(),
+            compiled: vk::Pipeline::null(),
         };
         let code = vk::ShaderModuleCreateInfo::default().code(spirv);
-        let bindings: Vec<_> = bindings.iter().map(descriptor).collect();
+        let bindings: Vec<_> = bindings.iter().copied().map(descriptor).collect();
         let set = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
         // SAFETY: naga made the SPIR-V from a validated module; the infos live through the calls.
         made.module = unsafe { device.create_shader_module(&code, None) }
@@ -247,7 +274,7 @@ impl<'d> Pipeline<'d> {
         let pipelines =
             unsafe { device.create_compute_pipelines(vk::PipelineCache::null(), &wanted, None) };
         let pipelines = pipelines.map_err(|(_, why)| refused("compile the kernel")(why))?;
-        made.pipeline = pipelines.into_iter().next().unwrap_or_default();
+        made.compiled = pipelines.into_iter().next().unwrap_or_default();
         Ok(made)
     }
 }
@@ -256,7 +283,7 @@ impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
         // SAFETY: the device is alive, nothing of these is in use, and null may be destroyed.
         unsafe {
-            self.device.destroy_pipeline(self.pipeline, None);
+            self.device.destroy_pipeline(self.compiled, None);
             self.device.destroy_pipeline_layout(self.layout, None);
             self.device.destroy_descriptor_set_layout(self.set, None);
             self.device.destroy_shader_module(self.module, None);
@@ -264,7 +291,7 @@ impl Drop for Pipeline<'_> {
     }
 }
 
-fn descriptor(binding: &Binding) -> vk::DescriptorSetLayoutBinding<'static> {
+fn descriptor(binding: Binding) -> vk::DescriptorSetLayoutBinding<'static> {
     vk::DescriptorSetLayoutBinding::default()
         .binding(binding.number)
         .descriptor_type(match binding.buffer {
@@ -293,24 +320,26 @@ fn executables(
             let statistics = statistics.map_err(refused("tell its statistics"))?;
             Ok(Executable {
                 name: text(&executable.name),
-                statistics: statistics.iter().map(|one| (text(&one.name), figure(one))).collect(),
+                statistics: statistics
+                    .iter()
+                    .filter_map(|one| Some((text(&one.name), figure(one)?)))
+                    .collect(),
                 texts: texts(tells, &info).map_err(refused("show its assembly"))?,
             })
         })
         .collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "no program has 2^53 instructions")]
-fn figure(statistic: &vk::PipelineExecutableStatisticKHR<'_>) -> f64 {
+/// `None` for what JSON has no number for.
+fn figure(statistic: &vk::PipelineExecutableStatisticKHR<'_>) -> Option<Number> {
     let value = statistic.value;
-    // SAFETY: `format` says which member of the union the driver wrote, and each is 8 bytes or fewer
-    // of plain data.
+    // SAFETY: `format` says which member of the union the driver wrote; all are plain data.
     unsafe {
         match statistic.format {
-            vk::PipelineExecutableStatisticFormatKHR::BOOL32 => f64::from(value.b32),
-            vk::PipelineExecutableStatisticFormatKHR::INT64 => value.i64 as f64,
-            vk::PipelineExecutableStatisticFormatKHR::UINT64 => value.u64 as f64,
-            _ => value.f64,
+            vk::PipelineExecutableStatisticFormatKHR::BOOL32 => Some(value.b32.into()),
+            vk::PipelineExecutableStatisticFormatKHR::INT64 => Some(value.i64.into()),
+            vk::PipelineExecutableStatisticFormatKHR::UINT64 => Some(value.u64.into()),
+            _ => Number::from_f64(value.f64),
         }
     }
 }

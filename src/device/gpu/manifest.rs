@@ -31,10 +31,9 @@ pub struct UnknownDriver {
 ///
 /// When there is no such file, and no such name among the loader's usual folders.
 pub fn driver_files(name: &str) -> Result<OsString, UnknownDriver> {
-    if Path::new(name).extension().is_some_and(|extension| extension == "json") {
-        if Path::new(name).is_file() {
-            return Ok(name.into());
-        }
+    let path = Path::new(name);
+    if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
+        return Ok(name.into());
     }
     let manifests = manifests();
     let matching: Vec<&PathBuf> = manifests.iter().filter(|path| is_called(path, name)).collect();

@@ -27,8 +27,8 @@ const NAMES: [&[&str]; 6] = [
     // RADV, NVK and NVIDIA; ANV.
     &["instructions", "instruction count"],
     &["valu"],
-    // RADV and AMDVLK; NVIDIA; NVK.
-    &["vgprs", "numusedvgprs", "register count", "number of gprs"],
+    // RADV and AMDVLK; NVIDIA; NVK; ANV.
+    &["vgprs", "numusedvgprs", "register count", "number of gprs", "grf registers"],
     &["sgprs", "numusedsgprs"],
     // RADV; ANV; NVK.
     &[
@@ -52,17 +52,56 @@ impl Executable {
                     .statistics
                     .iter()
                     .filter(|(name, _)| names.contains(&name.to_lowercase().as_str()));
-                told.map(|(_, value)| whole(*value)).reduce(|sum, value| sum + value)
+                told.filter_map(|(_, value)| value.as_u64()).reduce(|sum, value| sum + value)
             });
         Counts { instructions, valu, vector_registers, scalar_registers, spills, code_bytes }
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts are whole numbers"
-)]
-fn whole(value: f64) -> u64 {
-    value as u64
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(statistics: &[(&str, u64)]) -> Counts {
+        let statistics =
+            statistics.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+        Executable { name: String::new(), statistics: statistics.collect(), texts: Vec::new() }
+            .counts()
+    }
+
+    #[test]
+    fn the_names_of_each_driver_mean_the_same() {
+        let radv = [
+            ("SGPRs", 128),
+            ("VGPRs", 32),
+            ("Spilled SGPRs", 1),
+            ("Spilled VGPRs", 2),
+            ("Code size", 24464),
+            ("Instructions", 4099),
+            ("Pre-Sched VGPRs", 28),
+            ("VALU", 4049),
+        ];
+        let expected = Counts {
+            instructions: Some(4099),
+            valu: Some(4049),
+            vector_registers: Some(32),
+            scalar_registers: Some(128),
+            spills: Some(3),
+            code_bytes: Some(24464),
+        };
+        assert_eq!(counts(&radv), expected);
+        let nvk = [
+            ("Instruction count", 4099),
+            ("Code Size", 24464),
+            ("Number of GPRs", 32),
+            ("Spills to memory", 1),
+            ("Fills from memory", 2),
+        ];
+        let without = Counts { valu: None, scalar_registers: None, ..expected };
+        assert_eq!(counts(&nvk), without);
+        let anv = [("Instruction Count", 4099), ("Spill count", 1), ("Fill count", 2)];
+        let without = Counts { vector_registers: None, code_bytes: None, ..without };
+        assert_eq!(counts(&anv), without);
+        assert_eq!(counts(&[("Loops", 2)]), Counts::default());
+    }
 }

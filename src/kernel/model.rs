@@ -1,0 +1,234 @@
+//! How fast named GPUs could run a kernel if nothing but their arithmetic units held it up.
+//!
+//! AMD issues one vector instruction to 64 lanes of a compute unit in each clock, whatever it is, so the
+//! compiler's count decides. NVIDIA from Turing to Hopper issues to 128 lanes of a multiprocessor, of
+//! which 64 have the pipe for logic, shifts and additions and 64 the one for multiply-adds; whichever is
+//! full first decides. Its compiler's assembly is not to be had, so those counts come from the kernel's
+//! operations.
+
+use super::Cost;
+
+/// A GPU as its maker describes it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gpu {
+    /// What it is sold as.
+    pub name: &'static str,
+    /// Whose it is.
+    pub maker: Maker,
+    /// Compute units of AMD, multiprocessors of NVIDIA.
+    units: u32,
+    /// Boost clock in MHz.
+    clock: u32,
+}
+
+/// Whose a GPU is, and what decides its speed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// AMD, with the chips for which the compiler writes the same program.
+    Amd(Family),
+    /// NVIDIA from Turing to Hopper.
+    Nvidia,
+}
+
+/// AMD's chips with one instruction set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// GCN 4.
+    Polaris,
+    /// GCN 5.
+    Vega,
+    /// RDNA 1.
+    Rdna1,
+    /// RDNA 2.
+    Rdna2,
+    /// RDNA 3.
+    Rdna3,
+    /// RDNA 4.
+    Rdna4,
+}
+
+const fn amd(name: &'static str, family: Family, units: u32, clock: u32) -> Gpu {
+    Gpu { name, maker: Maker::Amd(family), units, clock }
+}
+
+const fn nvidia(name: &'static str, units: u32, clock: u32) -> Gpu {
+    Gpu { name, maker: Maker::Nvidia, units, clock }
+}
+
+/// The GPUs whose limits are worth knowing.
+pub const GPUS: [Gpu; 16] = [
+    amd("RX 580", Family::Polaris, 36, 1340),
+    amd("RX Vega 64", Family::Vega, 64, 1546),
+    amd("Radeon VII", Family::Vega, 60, 1750),
+    amd("RX 5700 XT", Family::Rdna1, 40, 1905),
+    amd("RX 6700 XT", Family::Rdna2, 40, 2581),
+    amd("RX 6800 XT", Family::Rdna2, 72, 2250),
+    amd("RX 6900 XT", Family::Rdna2, 80, 2250),
+    amd("RX 7600", Family::Rdna3, 32, 2655),
+    amd("RX 7800 XT", Family::Rdna3, 60, 2430),
+    amd("RX 7900 XTX", Family::Rdna3, 96, 2500),
+    amd("RX 9070 XT", Family::Rdna4, 64, 2970),
+    nvidia("H200", 132, 1980),
+    nvidia("A100", 108, 1410),
+    nvidia("RTX 4090", 128, 2520),
+    nvidia("RTX 3090", 82, 1695),
+    nvidia("RTX 3060", 28, 1777),
+];
+
+/// RADV's names of chips, in lower case, by family.
+const CHIPS: [(Family, &[&str]); 6] = [
+    (Family::Polaris, &["polaris10", "polaris11", "polaris12", "vegam"]),
+    (Family::Vega, &["vega10", "vega12", "vega20", "raven", "raven2", "renoir"]),
+    (Family::Rdna1, &["navi10", "navi12", "navi14"]),
+    (
+        Family::Rdna2,
+        &["navi21", "navi22", "navi23", "navi24", "vangogh", "rembrandt", "raphael_mendocino"],
+    ),
+    (Family::Rdna3, &["navi31", "navi32", "navi33", "phoenix", "phoenix2", "gfx1150", "gfx1151"]),
+    (Family::Rdna4, &["gfx1200", "gfx1201"]),
+];
+
+impl Family {
+    /// The family of a device by its name: `AMD Radeon RX 6700 XT (RADV NAVI22)`, or one of [`GPUS`].
+    #[must_use]
+    pub fn of(device: &str) -> Option<Self> {
+        let chip = device.split_once("(RADV ").and_then(|(_, rest)| rest.split(')').next());
+        let chip = chip.unwrap_or_default().to_lowercase();
+        let known = CHIPS.iter().find(|(_, chips)| chips.contains(&chip.as_str()));
+        let sold = GPUS.iter().find_map(|gpu| match gpu.maker {
+            Maker::Amd(family) if device.ends_with(gpu.name) => Some(family),
+            _ => None,
+        });
+        known.map(|(family, _)| *family).or(sold)
+    }
+}
+
+impl Gpu {
+    /// Hashes per second if a hash takes this many of `cycles` of the unit's 128 or 64 lanes.
+    fn hashes_per_second(&self, cycles: f64) -> f64 {
+        let lanes = match self.maker {
+            Maker::Amd(_) => 64,
+            Maker::Nvidia => 128,
+        };
+        f64::from(self.units * lanes) * f64::from(self.clock) * 1e6 / cycles
+    }
+
+    /// The limit of an AMD GPU for this many vector instructions per hash; `None` for others.
+    #[must_use]
+    pub fn limit_of_compiled(&self, valu: f64) -> Option<f64> {
+        matches!(self.maker, Maker::Amd(_)).then(|| self.hashes_per_second(valu))
+    }
+
+    /// The limit of an NVIDIA GPU for these instructions per hash; `None` for others.
+    #[must_use]
+    pub fn limit_of_pipes(&self, pipes: Pipes) -> Option<f64> {
+        matches!(self.maker, Maker::Nvidia).then(|| self.hashes_per_second(pipes.cycles()))
+    }
+}
+
+/// Instructions per hash by the pipe of an NVIDIA GPU that takes them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pipes {
+    /// Logic, shifts and additions.
+    pub alu: f64,
+    /// Multiply-adds.
+    pub fma: f64,
+}
+
+impl Pipes {
+    /// From a kernel's operations, if the compiler finds the instructions that there are: a rotation is one
+    /// SHF, three words meet in one LOP3 or IADD3, and an addition that is written as a multiply-add is an
+    /// IMAD of two words. `three_input_adds` is how many IADD3 the sums take if none is a multiply-add.
+    #[must_use]
+    pub fn of(cost: &Cost, three_input_adds: usize, multiply_add_percent: u8) -> Self {
+        let share = f64::from(multiply_add_percent) / 100.0;
+        let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        let logic = count(4 * (cost.big_sigma + cost.small_sigma) + cost.ch_maj);
+        Self { alu: logic + count(three_input_adds) * (1.0 - share), fma: count(cost.adds) * share }
+    }
+
+    /// Clocks in which 128 lanes could do it: each pipe has half of them.
+    fn cycles(self) -> f64 {
+        (2.0 * self.alu).max(2.0 * self.fma).max(self.alu + self.fma)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gpu(name: &str) -> &'static Gpu {
+        GPUS.iter().find(|gpu| gpu.name == name).unwrap()
+    }
+
+    /// To two digits after the point, as published figures are.
+    fn gigahashes(limit: Option<f64>) -> String {
+        format!("{:.2}", limit.unwrap() / 1e9)
+    }
+
+    fn cost(small_sigma: usize, adds: usize) -> Cost {
+        Cost { big_sigma: 236, small_sigma, ch_maj: 236, adds, slots: 0 }
+    }
+
+    #[test]
+    fn the_operations_give_the_instructions_counted_by_hand() {
+        // std.
+        let plain = Pipes::of(&cost(156, 1041), 640, 0);
+        assert_eq!(plain, Pipes { alu: 2444.0, fma: 0.0 });
+        assert_eq!(gigahashes(gpu("H200").limit_of_pipes(plain)), "6.84");
+        let moved = Pipes::of(&cost(156, 1041), 640, 100);
+        assert_eq!(moved, Pipes { alu: 1804.0, fma: 1041.0 });
+        let half = Pipes::of(&cost(156, 1041), 640, 50);
+        assert_eq!(half, Pipes { alu: 2124.0, fma: 520.5 });
+    }
+
+    /// docs/KERNELS.md has the table. What is under "compiled" there counts what NVIDIA's compiler leaves
+    /// on the logic pipe, having moved some additions by itself: 2238, 1832, 1838, 1522.
+    #[test]
+    fn the_published_limits_come_out() {
+        let compiled = [2238.0, 1832.0, 1838.0, 1522.0].map(|alu| Pipes { alu, fma: 0.0 });
+        // One version per thread: 80 small sigmas, 894 additions; every addition a multiply-add.
+        let floor = Pipes::of(&cost(80, 894), 568, 100);
+        assert_eq!(floor, Pipes { alu: 1500.0, fma: 894.0 });
+        for (name, limits) in [
+            ("H200", ["7.47", "9.13", "9.10", "10.99", "11.15"]),
+            ("RTX 4090", ["9.22", "11.27", "11.23", "13.56", "13.76"]),
+            ("RTX 3060", ["1.42", "1.74", "1.73", "2.09", "2.12"]),
+        ] {
+            let pipes = compiled.into_iter().chain([floor]);
+            let found: Vec<String> =
+                pipes.map(|pipes| gigahashes(gpu(name).limit_of_pipes(pipes))).collect();
+            assert_eq!(found, limits, "{name}");
+        }
+        for (name, limits) in [
+            // RADV's std, LLVM's one version per thread, and the operations counted by hand.
+            ("RX 7900 XTX", ["5.48", "7.03", "7.08"]),
+            ("RX 6700 XT", ["2.36", "3.02", "3.04"]),
+        ] {
+            let valu = [2801.0, 2186.0, 2171.0];
+            let found = valu.map(|valu| gigahashes(gpu(name).limit_of_compiled(valu)));
+            assert_eq!(found, limits, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_limit_needs_the_counts_of_its_maker() {
+        assert_eq!(gpu("H200").limit_of_compiled(2801.0), None);
+        assert_eq!(gpu("RX 580").limit_of_pipes(Pipes { alu: 1.0, fma: 1.0 }), None);
+    }
+
+    #[test]
+    fn a_device_belongs_to_its_chips_family() {
+        for (device, family) in [
+            ("Null hardware (RADV NAVI21)", Some(Family::Rdna2)),
+            ("AMD Radeon RX 6700 XT (RADV NAVI22)", Some(Family::Rdna2)),
+            ("Null hardware (RADV GFX1201)", Some(Family::Rdna4)),
+            ("AMD Radeon RX 7900 XTX", Some(Family::Rdna3)),
+            ("AMD Radeon (RADV NAVI99)", None),
+            ("NVIDIA H200", None),
+            ("", None),
+        ] {
+            assert_eq!(Family::of(device), family, "{device}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What Mesa's compiler for AMD, RADV, makes of the kernels. It compiles for chips that are not there, so
+//! this needs the driver but no GPU.
+
+#[path = "common/ledger.rs"]
+mod ledger;
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Variant, and the most vector instructions that it may take for a hash on any of [`CHIPS`].
+const BOUNDS: [(&str, f64); 2] =
+    [("std-uniform-chor-major-w64", 2805.0), ("std-uniform-w64", 3011.0)];
+
+const CHIPS: [&str; 2] = ["navi21", "navi31"];
+
+/// Older compilers write other code, and some tell less.
+const OLDEST_MESA: u32 = 25;
+
+#[test]
+fn no_kernel_costs_more_than_it_did() {
+    for chip in CHIPS {
+        let variants = BOUNDS.iter().flat_map(|(variant, _)| ["--variant", variant]);
+        let arguments: Vec<&str> = ["--chip", chip].into_iter().chain(variants).collect();
+        let rows = match cost(&arguments) {
+            Ok(rows) => rows,
+            Err(why) => return skipped("no_kernel_costs_more_than_it_did", &why),
+        };
+        let driver = rows[0]["driver"].as_str().unwrap_or_default();
+        if mesa(driver).is_none_or(|mesa| mesa < OLDEST_MESA) {
+            let why = format!("{driver:?} is not of Mesa {OLDEST_MESA} or newer");
+            return skipped("no_kernel_costs_more_than_it_did", &why);
+        }
+        for (row, (variant, bound)) in rows.as_array().unwrap().iter().zip(BOUNDS) {
+            assert_eq!(row["variant"], variant);
+            let cost = row["valu_per_hash"].as_f64();
+            let kept = cost.is_some_and(|cost| cost <= bound);
+            assert!(kept, "{variant} on {chip}: {cost:?} per hash, {bound} before: {row}");
+            assert_eq!(row["spills"], 0, "{variant} on {chip}");
+        }
+    }
+}
+
+#[test]
+fn whatever_the_driver_tells_the_figures_have_their_names() {
+    let test = "whatever_the_driver_tells_the_figures_have_their_names";
+    let rows = match cost(&["--variant", "std-literal-w64", "--variant", "std-reference-w64"]) {
+        Ok(rows) => rows,
+        Err(why) => return skipped(test, &why),
+    };
+    for (row, variant) in rows.as_array().into_iter().flatten().zip(["literal", "reference"]) {
+        assert_eq!(row["variant"], format!("std-{variant}-w64"));
+        assert!(row["device"].is_string() && row["compile_seconds"].is_f64(), "{row}");
+        assert!(row["statistics"].is_object() && row["loops"].is_array(), "{row}");
+        for figure in [
+            "driver",
+            "instructions",
+            "valu",
+            "vector_registers",
+            "scalar_registers",
+            "spills",
+            "code_bytes",
+            "valu_per_hash",
+            "loop_valu_per_hash",
+            "error",
+        ] {
+            assert!(row.get(figure).is_some(), "{figure} is not in {row}");
+        }
+        for limit in row["limits"].as_array().into_iter().flatten() {
+            assert!(limit["gpu"].is_string() && limit["source"].is_string(), "{limit}");
+            assert!(limit.get("hashes_per_second").is_some(), "{limit}");
+        }
+    }
+    assert_eq!(rows.as_array().map(Vec::len), Some(2), "{rows}");
+}
+
+/// A chip that no driver knows, which RADV of Mesa 25 answers with an abort.
+#[test]
+fn a_driver_that_crashes_is_told_with_the_variant() {
+    let test = "a_driver_that_crashes_is_told_with_the_variant";
+    if let Err(why) = cost(&["--chip", "navi21", "--variant", "std-literal-w64"]) {
+        return skipped(test, &why);
+    }
+    let output = run(&["--chip", "barrel", "--variant", "std-literal-w64"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let crashed = said.contains("std-literal-w64: the driver's compiler crashed");
+    // A driver that takes the question without a crash finds no device.
+    assert!(crashed || said.contains("no Vulkan driver finds a device"), "{said}");
+}
+
+/// What `adit kernel cost --json` prints, or why there is no driver that it could ask.
+fn cost(arguments: &[&str]) -> Result<Value, String> {
+    let output = run(arguments);
+    if matches!(output.status.code(), Some(2 | 3)) && output.stdout.is_empty() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    Ok(serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}")))
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    let command = command.args(["kernel", "cost", "--json"]).args(arguments).env_remove("RUST_LOG");
+    command.output().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The major version in `radv Mesa 25.0.7-2`.
+fn mesa(driver: &str) -> Option<u32> {
+    driver.split_once("Mesa ")?.1.split('.').next()?.parse().ok()
+}
+
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn skipped(test: &str, why: &str) {
+    let line = format!("skipped {test}: {}", why.trim());
+    println!("{line}");
+    ledger::note(&line);
+}
+
+#[test]
+fn the_version_is_read_from_the_drivers_name() {
+    assert_eq!(mesa("radv Mesa 25.0.7-2~bpo12+1"), Some(25));
+    assert_eq!(mesa("radv Mesa 22.3.6"), Some(22));
+    assert_eq!(mesa("AMD open-source driver 2025.Q1"), None);
+}
