@@ -9,7 +9,7 @@ use super::{Failure, output};
 use crate::device::gpu::{Compiled, Counts, Executable};
 use crate::kernel::assembly::{LoopCost, loops};
 use crate::kernel::model::{Family, GPUS, Gpu, Maker, Pipes};
-use crate::kernel::{Body, Cost, Forms, Kernel, Rotate, Test, Variant};
+use crate::kernel::{Body, Forms, Kernel, Layout, Rotate, Test, Variant};
 use crate::runtime::Stop;
 use crate::ui::text::clean;
 
@@ -83,16 +83,18 @@ struct Passes {
 }
 
 /// `None` for the reference kernel, whose loops are not over hashes.
-const fn passes(variant: Variant) -> Option<Passes> {
-    match variant.body {
-        Body::Derived(_) => Some(Passes { hashes: 1, passes: 1 }),
-        Body::Reference => None,
-    }
-}
-
-/// Additions of three words that the sums of a kernel take. Not known yet.
-const fn three_input_adds(_: &Cost) -> Option<usize> {
-    None
+fn passes(variant: Variant) -> Option<Passes> {
+    let Body::Derived(layout, _) = variant.body else { return None };
+    let nonces = variant.nonces.count();
+    Some(match layout {
+        Layout::Std | Layout::Verlane => Passes { hashes: 1, passes: nonces },
+        // A loop over nonces runs through the tests of all headers.
+        Layout::Boost { headers, looped: false } => {
+            Passes { hashes: headers.into(), passes: nonces }
+        }
+        // The loop over headers is the larger part of one over nonces, which then counts as that part.
+        Layout::Boost { headers, looped: true } => Passes { hashes: 1, passes: headers.into() },
+    })
 }
 
 pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
@@ -200,11 +202,11 @@ fn limits(variant: Variant, device: &str, valu: Option<f64>) -> Vec<Limit> {
 
 /// Known where the rotations are written so that NVIDIA's compiler makes one instruction of each.
 fn pipes(variant: Variant) -> Option<Pipes> {
-    let Body::Derived(Forms { rotate: Rotate::Literal, add, .. }) = variant.body else {
+    let Body::Derived(_, Forms { rotate: Rotate::Literal, add, .. }) = variant.body else {
         return None;
     };
     let cost = Kernel::new(variant).cost?;
-    Some(Pipes::of(&cost, three_input_adds(&cost)?, add.multiply_add_percent()))
+    Some(Pipes::of(&cost, add.multiply_add_percent()))
 }
 
 fn tables(rows: &[Row]) -> Result<(), Failure> {

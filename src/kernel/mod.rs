@@ -40,6 +40,8 @@ pub const ROWS_ENTRY_POINT: &str = "fill";
 
 const ABI: &str = include_str!("../../shaders/abi.wgsl");
 const SCAN: &str = include_str!("../../shaders/scan.wgsl");
+const SCAN_ONE: &str = include_str!("../../shaders/scan_one.wgsl");
+const SCAN_MANY: &str = include_str!("../../shaders/scan_many.wgsl");
 const VERLANE: &str = include_str!("../../shaders/verlane.wgsl");
 const LANES: &str = include_str!("../../shaders/lanes.wgsl");
 const ROWS: &str = include_str!("../../shaders/rows.wgsl");
@@ -79,9 +81,10 @@ impl Kernel {
         let Body::Derived(layout, forms) = variant.body else { return Self::reference(variant) };
         let program = Program::new(layout.bindings(), forms.round);
         let body = print::test(&program, layout, forms, variant.test);
+        let scan = if variant.nonces.count() == 1 { SCAN_ONE } else { SCAN_MANY };
         let entry = match layout {
-            Layout::Std => SCAN.to_owned(),
-            Layout::Boost { .. } => [LANES, SCAN].join("\n"),
+            Layout::Std => [SCAN, scan].join("\n"),
+            Layout::Boost { .. } => [LANES, SCAN, scan].join("\n"),
             Layout::Verlane => [LANES, VERLANE].join("\n"),
         };
         let rows = (layout == Layout::Verlane).then(|| Rows {
@@ -94,7 +97,7 @@ impl Kernel {
     }
 
     fn reference(variant: Variant) -> Self {
-        let wgsl = module(variant, SCAN, REFERENCE);
+        let wgsl = module(variant, &[SCAN, SCAN_ONE].join("\n"), REFERENCE);
         Self { variant, wgsl, job: Plan::raw(), lane: Plan::none(), rows: None, cost: None }
     }
 }

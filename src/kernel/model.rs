@@ -138,13 +138,13 @@ pub struct Pipes {
 impl Pipes {
     /// From a kernel's operations, if the compiler finds the instructions that there are: a rotation is one
     /// SHF, three words meet in one LOP3 or IADD3, and an addition that is written as a multiply-add is an
-    /// IMAD of two words. `three_input_adds` is how many IADD3 the sums take if none is a multiply-add.
+    /// IMAD of two words.
     #[must_use]
-    pub fn of(cost: &Cost, three_input_adds: usize, multiply_add_percent: u8) -> Self {
+    pub fn of(cost: &Cost, multiply_add_percent: u8) -> Self {
         let share = f64::from(multiply_add_percent) / 100.0;
-        let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        let logic = count(4 * (cost.big_sigma + cost.small_sigma) + cost.ch_maj);
-        Self { alu: logic + count(three_input_adds) * (1.0 - share), fma: count(cost.adds) * share }
+        let logic = cost.per_hash(|of| 4 * (of.big_sigma + of.small_sigma) + of.ch_maj);
+        let adds = cost.per_hash(|of| of.three_input_adds);
+        Self { alu: logic + adds * (1.0 - share), fma: cost.per_hash(|of| of.adds) * share }
     }
 
     /// Clocks in which 128 lanes could do it: each pipe has half of them.
@@ -156,6 +156,7 @@ impl Pipes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Operations;
 
     fn gpu(name: &str) -> &'static Gpu {
         GPUS.iter().find(|gpu| gpu.name == name).unwrap()
@@ -166,19 +167,22 @@ mod tests {
         format!("{:.2}", limit.unwrap() / 1e9)
     }
 
-    fn cost(small_sigma: usize, adds: usize) -> Cost {
-        Cost { big_sigma: 236, small_sigma, ch_maj: 236, adds, slots: 0 }
+    fn cost(small_sigma: usize, adds: usize, three_input_adds: usize) -> Cost {
+        let (big_sigma, ch_maj) = (236, 236);
+        let hash = Operations { big_sigma, small_sigma, ch_maj, adds, three_input_adds };
+        let row = Operations::default();
+        Cost { hash, row, headers: 1, job_words: 0, lane_words: 0, row_words: 0 }
     }
 
     #[test]
     fn the_operations_give_the_instructions_counted_by_hand() {
         // std.
-        let plain = Pipes::of(&cost(156, 1041), 640, 0);
+        let plain = Pipes::of(&cost(156, 1041, 640), 0);
         assert_eq!(plain, Pipes { alu: 2444.0, fma: 0.0 });
         assert_eq!(gigahashes(gpu("H200").limit_of_pipes(plain)), "6.84");
-        let moved = Pipes::of(&cost(156, 1041), 640, 100);
+        let moved = Pipes::of(&cost(156, 1041, 640), 100);
         assert_eq!(moved, Pipes { alu: 1804.0, fma: 1041.0 });
-        let half = Pipes::of(&cost(156, 1041), 640, 50);
+        let half = Pipes::of(&cost(156, 1041, 640), 50);
         assert_eq!(half, Pipes { alu: 2124.0, fma: 520.5 });
     }
 
@@ -188,7 +192,7 @@ mod tests {
     fn the_published_limits_come_out() {
         let compiled = [2238.0, 1832.0, 1838.0, 1522.0].map(|alu| Pipes { alu, fma: 0.0 });
         // One version per thread: 80 small sigmas, 894 additions; every addition a multiply-add.
-        let floor = Pipes::of(&cost(80, 894), 568, 100);
+        let floor = Pipes::of(&cost(80, 894, 568), 100);
         assert_eq!(floor, Pipes { alu: 1500.0, fma: 894.0 });
         for (name, limits) in [
             ("H200", ["7.47", "9.13", "9.10", "10.99", "11.15"]),

@@ -31,8 +31,9 @@ pub(super) enum Value {
 pub(super) enum Operator {
     Sigma(Sigma, Value),
     Ternary(Ternary, [Value; 3]),
-    /// Two terms or more. What is known early comes first: a constant or the host's word, the row's
-    /// word, then the rest in the order of recording.
+    /// Two terms or more, added from left to right: a constant or the host's word, what the hash makes in
+    /// the order of recording, the row's word. It comes last because RADV otherwise takes an addition of the
+    /// row's word into the loop over headers, to join it with this one.
     Sum(Vec<Value>),
 }
 
@@ -263,8 +264,8 @@ impl<'r> Builder<'r> {
             }
             row = vec![self.row_part(row, node.name)];
         }
-        values.append(&mut row);
         values.extend(hash.into_iter().map(|term| self.value(term)));
+        values.append(&mut row);
         if id == self.root {
             self.word7.0.clone_from(&values);
         }
