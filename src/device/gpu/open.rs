@@ -9,11 +9,11 @@ use wgpu::{BindGroupLayout, BindingType, BufferBindingType, ComputePipeline, Pol
 
 use super::ring::Ring;
 use super::{Adapter, guarded, pipeline};
-use crate::device::{Device, DeviceError, DeviceInfo, within};
+use crate::device::{Device, DeviceError, DeviceInfo, check_headers, within};
 use crate::kernel::abi::{Params, ROTATIONS, Report};
 use crate::kernel::{JobWords, Kernel, Plan, Test, Variant};
 use crate::limits::{DISPATCHES_IN_FLIGHT, DRIVER_DEADLINE, JOB_SLOTS, MAX_BATCH};
-use crate::work::{Batch, Filter, Job, Scan};
+use crate::work::{Batch, Filter, Job, Scan, Width};
 
 /// Why an adapter could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,8 +53,8 @@ struct Inner {
     mask_test: Stage,
     ring: Ring,
     faults: Arc<Faults>,
-    /// The job whose words were computed last.
-    job: Option<(Arc<Job>, [u32; JOB_SLOTS], Test)>,
+    /// The job and the number of the header whose words were computed last.
+    job: Option<(Arc<Job>, u32, [u32; JOB_SLOTS], Test)>,
     previous_end: Option<Instant>,
 }
 
@@ -113,8 +113,12 @@ impl Gpu {
             Test::Mask => None,
         };
         let mask_test = stage(variant.with_test(Test::Mask))?;
-        let info =
-            DeviceInfo::new(adapter.facts.clone(), variant.to_string(), DISPATCHES_IN_FLIGHT);
+        let info = DeviceInfo::new(
+            adapter.facts.clone(),
+            variant.to_string(),
+            DISPATCHES_IN_FLIGHT,
+            Width::ONE,
+        );
         let ring = Ring::new(&device, &layout, DISPATCHES_IN_FLIGHT);
         let inner = Inner {
             device,
@@ -190,20 +194,24 @@ impl Inner {
         if self.ring.is_full() {
             return Err(DeviceError::Full(self.ring.under_way.len()));
         }
-        // The shader counts in 32 bits: 2^32 nonces would look like none.
-        if batch.nonces.len() > MAX_BATCH {
-            return Err(DeviceError::TooLarge(batch.nonces.len()));
+        // The shader counts in 32 bits: 2^32 hashes would look like none.
+        if batch.region.len() > MAX_BATCH {
+            return Err(DeviceError::TooLarge(batch.region.len()));
         }
+        check_headers(batch, Width::ONE)?;
+        let header = batch.region.headers.first();
         let zero_test = self.zero_test.as_ref().filter(|_| batch.filter == Filter::WORD);
         let stage = zero_test.unwrap_or(&self.mask_test);
         let test = stage.variant.test;
         let words = match &self.job {
-            Some((job, words, of_test)) if Arc::ptr_eq(job, &batch.job) && *of_test == test => {
+            Some((job, number, words, of_test))
+                if Arc::ptr_eq(job, &batch.job) && *number == header && *of_test == test =>
+            {
                 *words
             }
             _ => {
-                let words = stage.plan.fill(&JobWords::of(&batch.job.header));
-                self.job = Some((Arc::clone(&batch.job), words, test));
+                let words = stage.plan.fill(&JobWords::of(&batch.job.rolls.header(header)));
+                self.job = Some((Arc::clone(&batch.job), header, words, test));
                 words
             }
         };
@@ -220,7 +228,7 @@ impl Inner {
             &self.queue,
             &stage.pipeline,
             workgroup,
-            batch.nonces,
+            batch.region,
             params,
         );
         self.faults.check()

@@ -13,7 +13,7 @@ use wgpu::{
 };
 
 use crate::kernel::abi::{Params, Report};
-use crate::work::{Coverage, Nonces, Scan};
+use crate::work::{Coverage, Hit, Nonces, Region, Scan};
 
 /// Most workgroups in one dimension of a dispatch; every adapter takes as many.
 const GROUPS_PER_DIMENSION: u64 = 65_535;
@@ -29,7 +29,7 @@ pub(super) struct Slot {
 /// A dispatch under way.
 pub(super) struct Dispatch {
     slot: Slot,
-    nonces: Nonces,
+    region: Region,
     sequence: u32,
     groups: u32,
     pub(super) begun: Instant,
@@ -69,15 +69,15 @@ impl Ring {
         queue: &Queue,
         pipeline: &ComputePipeline,
         workgroup: u32,
-        nonces: Nonces,
+        region: Region,
         params: Params,
     ) {
         let Some(slot) = self.free.pop() else { return };
         self.sequence = self.sequence.wrapping_add(1);
-        let grid = Grid::new(nonces, workgroup);
+        let grid = Grid::new(region.nonces, workgroup);
         let params = Params {
             base: grid.base,
-            start: nonces.first(),
+            start: region.nonces.first(),
             count: grid.count,
             groups_per_row: grid.per_row,
             sequence: self.sequence,
@@ -110,7 +110,7 @@ impl Ring {
         let groups = grid.per_row * grid.rows;
         self.under_way.push_back(Dispatch {
             slot,
-            nonces,
+            region,
             sequence: self.sequence,
             groups,
             begun,
@@ -151,12 +151,12 @@ impl Ring {
         dispatch.slot.readback.unmap();
         let (hits, coverage) = read(&report, &dispatch);
         self.free.push(dispatch.slot);
-        Ok(Scan { nonces: dispatch.nonces, hits, coverage, elapsed })
+        Ok(Scan { region: dispatch.region, hits, coverage, elapsed })
     }
 }
 
 /// Believes a report only as far as it proves itself.
-fn read(report: &Report, dispatch: &Dispatch) -> (Vec<u32>, Coverage) {
+fn read(report: &Report, dispatch: &Dispatch) -> (Vec<Hit>, Coverage) {
     let found = report.hits_found as usize;
     let partial = |why: String| (Vec::new(), Coverage::Partial { why });
     if report.sequence != dispatch.sequence {
@@ -171,12 +171,16 @@ fn read(report: &Report, dispatch: &Dispatch) -> (Vec<u32>, Coverage) {
             report.groups_done, dispatch.groups
         ));
     }
-    if found as u64 > dispatch.nonces.len() {
-        return partial(format!("it counts {found} hits in {} nonces", dispatch.nonces.len()));
+    let hashes = dispatch.region.len();
+    if found as u64 > hashes {
+        return partial(format!("it counts {found} hits in {hashes} hashes"));
     }
+    let header = dispatch.region.headers.first();
+    let hits =
+        |nonces: &[u32]| nonces.iter().map(|&nonce| Hit { header, nonce }).collect::<Vec<Hit>>();
     match report.hits.get(..found) {
-        Some(hits) => (hits.to_vec(), Coverage::Full),
-        None => (report.hits.to_vec(), Coverage::Overflow { found: found as u64 }),
+        Some(nonces) => (hits(nonces), Coverage::Full),
+        None => (hits(&report.hits), Coverage::Overflow { found: found as u64 }),
     }
 }
 
