@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit::chain::{KNOWN_BLOCKS, with_nonce};
+use adit::chain::KNOWN_BLOCKS;
 use adit::kernel::{JobWords, Kernel, Target, Variant, translate};
-use adit::work::{Batch, Filter, Job, JobId, Nonces, verify};
+use adit::work::{Batch, Filter, Hit, Job, JobId, Nonces, Rolls, verify};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn derive(criterion: &mut Criterion) {
@@ -25,7 +25,7 @@ fn derive(criterion: &mut Criterion) {
 }
 
 fn job(criterion: &mut Criterion) {
-    let plan = Kernel::new(Variant::DEFAULT).plan;
+    let plan = Kernel::new(Variant::DEFAULT).job;
     let header = KNOWN_BLOCKS[0].header().unwrap();
     criterion.bench_function("host plan of a job", |bencher| {
         bencher.iter(|| plan.fill(&JobWords::of(black_box(&header))));
@@ -36,13 +36,15 @@ fn hit(criterion: &mut Criterion) {
     let header = KNOWN_BLOCKS[0].header().unwrap();
     let job = Job {
         id: JobId(1),
-        header: with_nonce(&header, 0),
+        rolls: Rolls::one(header),
         target: header.target(),
         nonces: Nonces::ALL,
     };
-    let batch = Batch { job: Arc::new(job), nonces: Nonces::ALL, filter: Filter::WORD };
+    let region = job.space();
+    let batch = Batch { job: Arc::new(job), region, filter: Filter::WORD };
+    let hit = Hit { header: 0, nonce: header.nonce };
     criterion.bench_function("verify a hit", |bencher| {
-        bencher.iter(|| verify(black_box(&batch), black_box(header.nonce)).unwrap());
+        bencher.iter(|| verify(black_box(&batch), black_box(hit)).unwrap());
     });
 }
 

@@ -7,7 +7,7 @@
 //!                   │  │                 Device: begin … finish (GPU, CPU, simulated)
 //!                   │  │                        │ Scan { hits, coverage }
 //!                   │  └── Share ◀── verify() with the sha2 crate, on the CPU
-//!                   └──── ledger ◀──────────────┘ every nonce scanned once, or given back with a reason
+//!                   └──── ledger ◀──────────────┘ every hash tested once, or given back with a reason
 //! ```
 //!
 //! Data flows one way, and so do dependencies: `chain` ← `kernel`, `work` ← `source`, `device` ←

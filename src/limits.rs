@@ -26,10 +26,10 @@ pub const VERLANE_ROWS: u32 = 1 << 15;
 /// Dispatches in flight on one GPU. Two keep it busy, the third absorbs host jitter.
 pub const DISPATCHES_IN_FLIGHT: usize = 3;
 
-/// Fewest nonces in a batch while the batch size follows its time target.
+/// Fewest hashes in a batch while the batch size follows its time target.
 pub const MIN_BATCH: u64 = 1 << 8;
 
-/// Most nonces in a batch: a quarter of a header, so that index arithmetic in the shader cannot wrap.
+/// Most hashes in a batch: a quarter of a header, so that index arithmetic in the shader cannot wrap.
 pub const MAX_BATCH: u64 = 1 << 30;
 
 /// No batch should run longer. Windows resets a GPU after 2 s; a desktop stutters long before.
@@ -61,7 +61,7 @@ pub const FAULTS_PER_DEVICE: u32 = 3;
 /// Devices in one run. More are refused: the ledger and the displays are sized for a desktop.
 pub const DEVICES: usize = 64;
 
-/// Intervals in the ledger of one job. A job that shatters into more is a bug; it ends incomplete.
+/// Intervals in all bands of the ledger of one job. A job that shatters into more is a bug; it ends incomplete.
 pub const LEDGER_INTERVALS: usize = 1 << 16;
 
 /// Length of a header line on standard input; a header is 160 digits.

@@ -11,7 +11,7 @@ use crate::device::driver::Driver;
 use crate::device::{Device, DeviceInfo};
 use crate::engine::{Counters, DeviceId, Engine, Input, JobReport, Output, Tally};
 use crate::limits::{BATCH_DEADLINE, STOP_DEADLINE};
-use crate::work::{Assignment, Batch, Job, JobId, Nonces, Scan, Share};
+use crate::work::{Assignment, Batch, Job, JobId, Region, Scan, Share};
 
 /// A request to stop, which can be made from a signal handler's thread.
 #[derive(Debug, Clone, Default)]
@@ -37,9 +37,9 @@ impl Stop {
 /// What the caller hears while a job is at work.
 #[derive(Debug)]
 pub enum Notice<'n> {
-    /// A nonce meets the target.
+    /// A hash meets the target.
     Found(DeviceId, &'n Share),
-    /// A device made a mistake. It was counted, and its nonces are scanned again.
+    /// A device made a mistake. It was counted, and its hashes are tested again.
     Fault(DeviceId, &'n str),
     /// A device gets no more work.
     Dismissed(DeviceId, &'n str),
@@ -87,7 +87,7 @@ enum Order {
 enum Event {
     /// With the driver's deadline for the next report.
     Scanned(DeviceId, Batch, Scan, Duration),
-    GaveBack(DeviceId, JobId, Nonces),
+    GaveBack(DeviceId, JobId, Region),
     Failed(DeviceId, String),
     Gone(DeviceId),
 }
@@ -113,8 +113,8 @@ impl Crew {
                 let _ = sender.send(Event::Gone(id));
             }
             let (heard, deadline) = (Instant::now(), BATCH_DEADLINE);
+            engine.handle(Input::Joined(id, info.width), heard, &mut Vec::new());
             seats.push(Seat { info, mailbox: Some(mailbox), gone: false, heard, deadline });
-            engine.handle(Input::Joined(id), heard, &mut Vec::new());
         }
         Self { engine, seats, events, stop, stopped: None }
     }
@@ -247,7 +247,7 @@ impl Crew {
                 }
                 Some(Input::Scanned { device, batch, scan })
             }
-            Event::GaveBack(device, job, nonces) => Some(Input::GaveBack { device, job, nonces }),
+            Event::GaveBack(device, job, region) => Some(Input::GaveBack { device, job, region }),
             Event::Failed(device, why) => Some(Input::Failed { device, why }),
             Event::Gone(device) => {
                 if let Some(seat) = self.seats.get_mut(usize::from(device.0)) {
@@ -305,8 +305,8 @@ fn drive(id: DeviceId, mut driver: Driver, orders: &Receiver<Order>, events: &Se
             match order.take().map_or_else(|| orders.try_recv(), Ok) {
                 Ok(Order::Work(assignment)) => driver.accept(assignment),
                 Ok(Order::Abandon(job)) => {
-                    for nonces in driver.abandon(job) {
-                        let _ = events.send(Event::GaveBack(id, job, nonces));
+                    for region in driver.abandon(job) {
+                        let _ = events.send(Event::GaveBack(id, job, region));
                     }
                 }
                 Err(TryRecvError::Empty) => break,

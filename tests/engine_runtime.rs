@@ -18,7 +18,7 @@ use adit::device::{Device, DeviceError, DeviceInfo};
 use adit::engine::{DeviceId, JobReport, Reason};
 use adit::limits::{BATCH_DEADLINE, STOP_DEADLINE};
 use adit::runtime::{Crew, Flow, Notice, Stop};
-use adit::work::{Batch, Job, JobId, Nonces, Scan};
+use adit::work::{Batch, Hit, Job, JobId, Nonces, Rolls, Scan};
 
 const BATCH_TIME: Duration = Duration::from_millis(20);
 
@@ -48,18 +48,19 @@ fn easy_job(id: u64) -> (Job, Vec<u32>) {
     let nonces = Nonces::new(id << 20, (id << 20) + (1 << 16)).unwrap();
     let meets = |nonce: &u32| target.is_met_by(block_hash(&with_nonce(&header, *nonce)));
     let hits = nonces.iter().filter(meets).collect();
-    (Job { id: JobId(id), header, target, nonces }, hits)
+    (Job { id: JobId(id), rolls: Rolls::one(header), target, nonces }, hits)
 }
 
 /// All nonces of a real header: minutes of work for a CPU, nothing for a simulated device.
 fn long_job(id: u64) -> Job {
     let header = KNOWN_BLOCKS[1].header().unwrap();
     let target = header.target();
-    Job { id: JobId(id), header: with_nonce(&header, 0), target, nonces: Nonces::ALL }
+    Job { id: JobId(id), rolls: Rolls::one(header), target, nonces: Nonces::ALL }
 }
 
 fn sim(hits: &[u32]) -> Sim {
-    Sim::planted(hits.to_vec()).rate(NonZeroU64::new(10_000_000).unwrap())
+    Sim::planted(hits.iter().map(|&nonce| Hit { header: 0, nonce }).collect())
+        .rate(NonZeroU64::new(10_000_000).unwrap())
 }
 
 fn cpu() -> Box<dyn Device> {

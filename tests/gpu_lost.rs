@@ -12,7 +12,7 @@ use adit::device::gpu::{Adapter, Gpu};
 use adit::device::selftest::admit;
 use adit::device::{Device, DeviceError};
 use adit::kernel::Variant;
-use adit::work::{Batch, Coverage, Filter, Job, JobId, Nonces};
+use adit::work::{Batch, Coverage, Filter, Hit, Job, JobId, Nonces, Region, Rolls};
 use bitcoin::Target;
 use common::{LIMIT, failed, gpu, open};
 
@@ -157,7 +157,7 @@ fn within_limit(adapter: &Adapter, scene: impl FnOnce(&Adapter) + Send + 'static
 }
 
 /// The only hit of [`batch`].
-const HIT: u32 = 0x7c2b_ac1d;
+const HIT: Hit = Hit { header: 0, nonce: 0x7c2b_ac1d };
 
 /// The kernel that compiles fastest: what it computes does not matter here.
 fn variant() -> Variant {
@@ -167,6 +167,7 @@ fn variant() -> Variant {
 fn batch() -> Batch {
     let header = KNOWN_BLOCKS[0].header().unwrap();
     let nonces = Nonces::around(header.nonce, 1000, 50_000);
-    let job = Job { id: JobId(0), header, target: Target::MAX, nonces };
-    Batch { job: Arc::new(job), nonces, filter: Filter::WORD }
+    let job = Job { id: JobId(0), rolls: Rolls::one(header), target: Target::MAX, nonces };
+    let region = Region::first_header(nonces);
+    Batch { job: Arc::new(job), region, filter: Filter::WORD }
 }

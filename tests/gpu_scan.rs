@@ -16,7 +16,7 @@ use adit::device::{Device, DeviceError};
 use adit::kernel::{Test, Variant};
 use adit::limits::{HITS_PER_BATCH, MAX_BATCH, NONCES_PER_HEADER};
 use adit::runtime::{Crew, Flow, Notice, Stop};
-use adit::work::{Batch, Coverage, Filter, Job, JobId, Nonces, Scan, verify};
+use adit::work::{Batch, Coverage, Filter, Hit, Job, JobId, Nonces, Region, Rolls, Scan, verify};
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, Target};
@@ -147,7 +147,7 @@ fn every_recorded_header_is_found() {
             let length = Filter::for_target(&target).batch_cap().min(777);
             let nonces = Nonces::around(header.nonce, length / 3, length);
             let mut found = Vec::new();
-            let job = Job { id: JobId(id), header: *header, target, nonces };
+            let job = Job { id: JobId(id), rolls: Rolls::one(*header), target, nonces };
             let report = crew.work(job, |notice| {
                 if let Notice::Found(_, share) = notice {
                     found.push(share.hash.to_string());
@@ -201,19 +201,21 @@ fn a_whole_header_has_its_two_known_hits() {
         while under_way > 0 || !left.is_empty() {
             while under_way < gpu.info().in_flight && !left.is_empty() {
                 let (nonces, rest) = left.split_at(size);
-                gpu.begin(Batch { nonces, ..whole.clone() }).unwrap();
+                let region = Region::first_header(nonces);
+                gpu.begin(Batch { region, ..whole.clone() }).unwrap();
                 (left, under_way) = (rest, under_way + 1);
             }
             let scan = gpu.finish(LIMIT).unwrap();
             under_way -= 1;
-            assert_eq!((scan.nonces.start(), &scan.coverage), (next, &Coverage::Full));
-            next = scan.nonces.end();
-            hits.extend(scan.hits);
+            let scanned = scan.region.nonces;
+            assert_eq!((scanned.start(), &scan.coverage), (next, &Coverage::Full));
+            next = scanned.end();
+            hits.extend(scan.hits.iter().map(|hit| hit.nonce));
             if scan.elapsed.as_millis() < 100 {
                 size = (size * 2).min(1 << 28);
             }
             let percent = next * 100 / NONCES_PER_HEADER;
-            if percent > scan.nonces.start() * 100 / NONCES_PER_HEADER {
+            if percent > scanned.start() * 100 / NONCES_PER_HEADER {
                 let rate = next / start.elapsed().as_secs().max(1) / 1_000_000;
                 println!("{}: {percent} %, {rate} MH/s, {hits:?}", adapter.facts.name);
             }
@@ -224,8 +226,8 @@ fn a_whole_header_has_its_two_known_hits() {
 }
 
 fn batch(header: Header, target: Target, nonces: Nonces, filter: Filter) -> Batch {
-    let job = Job { id: JobId(0), header, target, nonces: Nonces::ALL };
-    Batch { job: Arc::new(job), nonces, filter }
+    let job = Job { id: JobId(0), rolls: Rolls::one(header), target, nonces: Nonces::ALL };
+    Batch { job: Arc::new(job), region: Region::first_header(nonces), filter }
 }
 
 /// Scans all batches with as many in flight as the device takes.
@@ -246,29 +248,30 @@ fn scan_all(device: &mut dyn Device, batches: &[Batch]) -> Vec<Scan> {
 /// Compares a scan with the truth: the hits of the filter, and among them those that meet the target.
 fn assert_right(batch: &Batch, mut scan: Scan, device: &str) {
     let expected = true_hits(batch);
-    let place = format!("{device}: nonces {}, {}", batch.nonces, batch.filter);
-    assert_eq!(scan.nonces, batch.nonces, "{place}");
+    let place = format!("{device}: {}, {}", batch.region, batch.filter);
+    assert_eq!(scan.region, batch.region, "{place}");
     if expected.len() > HITS_PER_BATCH {
         assert_eq!(scan.coverage, Coverage::Overflow { found: expected.len() as u64 }, "{place}");
-        assert!(scan.hits.iter().all(|nonce| expected.contains(nonce)), "{place}");
+        assert!(scan.hits.iter().all(|hit| expected.contains(hit)), "{place}");
         return;
     }
     scan.hits.sort_unstable();
     assert_eq!((&scan.hits, scan.coverage), (&expected, Coverage::Full), "{place}");
     if batch.filter == batch.job.filter() {
-        let Job { header, target, .. } = &*batch.job;
-        let meets = |nonce: &u32| number(&hash(header, *nonce)) <= target.to_be_bytes();
+        let (job, target) = (&batch.job, &batch.job.target);
+        let meets =
+            |hit: &Hit| number(&chain::block_hash(&job.header(*hit))) <= target.to_be_bytes();
         let shares = scan
             .hits
             .into_iter()
-            .filter(|&nonce| verify(batch, nonce).is_ok_and(|hash| chain::meets(&hash, target)));
-        assert!(shares.eq(batch.nonces.iter().filter(meets)), "{place}, {target:x}");
+            .filter(|&hit| verify(batch, hit).is_ok_and(|hash| chain::meets(&hash, target)));
+        assert!(shares.eq(batch.region.iter().filter(meets)), "{place}, {target:x}");
     }
 }
 
-/// The nonces whose hashes pass the filter, by the `sha2` crate, in order.
-fn true_hits(batch: &Batch) -> Vec<u32> {
-    batch.nonces.iter().filter(|&nonce| verify(batch, nonce).is_ok()).collect()
+/// The hashes that pass the filter, by the `sha2` crate, in order.
+fn true_hits(batch: &Batch) -> Vec<Hit> {
+    batch.region.iter().filter(|&hit| verify(batch, hit).is_ok()).collect()
 }
 
 fn hash(header: &Header, nonce: u32) -> BlockHash {

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adit::chain::{KNOWN_BLOCKS, with_nonce};
+use adit::chain::KNOWN_BLOCKS;
 use adit::device::Device;
 use adit::limits::NONCES_PER_HEADER;
-use adit::work::{Batch, Coverage, Filter, Job, JobId, Nonces};
+use adit::work::{Batch, Coverage, Filter, Job, JobId, Nonces, Region, Rolls};
 
 /// How often each of the two is measured.
 pub(crate) const ROUNDS: usize = 9;
@@ -24,7 +24,7 @@ pub(crate) fn started() -> bool {
 /// A job over all nonces of a real header.
 pub(crate) fn job(id: u64, nonces: Nonces) -> Job {
     let header = KNOWN_BLOCKS[0].header().unwrap();
-    Job { id: JobId(id), header: with_nonce(&header, 0), target: header.target(), nonces }
+    Job { id: JobId(id), rolls: Rolls::one(header), target: header.target(), nonces }
 }
 
 /// Batches of one job, without end, over the header's nonces again and again.
@@ -33,7 +33,7 @@ pub(crate) fn batches(size: u64) -> impl Iterator<Item = Batch> {
     let per_header = NONCES_PER_HEADER / size;
     (0..per_header).cycle().map(move |number| Batch {
         job: Arc::clone(&job),
-        nonces: Nonces::new(number * size, (number + 1) * size).unwrap(),
+        region: Region::first_header(Nonces::new(number * size, (number + 1) * size).unwrap()),
         filter: Filter::WORD,
     })
 }
@@ -57,7 +57,7 @@ pub(crate) fn scan_for(
         }
         let scan = device.finish(LIMIT).unwrap();
         assert_eq!(scan.coverage, Coverage::Full);
-        hashes += scan.nonces.len();
+        hashes += scan.region.len();
         under_way -= 1;
     }
 }

@@ -4,7 +4,7 @@ use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::hex::HexToArrayError;
 
-use super::{HeaderError, parse_header};
+use super::{HeaderError, VERSION_ROLLING_MASK, parse_header};
 
 /// A block that a network accepted.
 ///
@@ -115,6 +115,13 @@ pub const KNOWN_BLOCKS: &[KnownBlock] = &[
         "04c03a25324409f3c6f4854ec44ca6b4890235e8ffc9b2a8675c01000000000000000000c731dfc5a4e40187d893c75dbd6e5e75e5df1f15dea22270ac899bf9679311012f5c1a6a8f0602171a014f96"),
 ];
 
+/// Whether a block's version shows that a miner rolled it: BIP 9's top bits, and some of BIP 320's.
+#[must_use]
+pub fn is_version_rolled(header: &Header) -> bool {
+    let version = header.version.to_consensus().cast_unsigned();
+    version >> 29 == 0b001 && version & VERSION_ROLLING_MASK != 0
+}
+
 const fn block(
     network: &'static str,
     height: u32,
@@ -130,9 +137,6 @@ mod tests {
 
     use super::*;
     use crate::chain::{block_hash, decode_bits, difficulty, meets, with_nonce};
-
-    /// The version bits that BIP 320 leaves to miners.
-    const ROLLED: u32 = 0x1fff_e000;
 
     fn headers() -> impl Iterator<Item = (&'static KnownBlock, Header)> {
         KNOWN_BLOCKS.iter().map(|block| (block, block.header().unwrap()))
@@ -180,10 +184,7 @@ mod tests {
 
     #[test]
     fn many_versions_are_rolled() {
-        let rolled = headers()
-            .map(|(_, header)| header.version.to_consensus().cast_unsigned())
-            .filter(|version| version >> 29 == 0b001 && version & ROLLED != 0)
-            .count();
+        let rolled = headers().filter(|(_, header)| is_version_rolled(header)).count();
         assert_eq!(rolled, 16);
     }
 

@@ -166,6 +166,17 @@ impl CoinbaseParts {
         Ok(Txid::from_byte_array(sha256d(&self.assemble(extranonce2)?)))
     }
 
+    /// The transaction's id for the extranonce2 that counts to `number`, from 0.
+    ///
+    /// The lowest byte comes first and bytes that extranonce2 lacks are cut off, as in cgminer and what
+    /// descends from it. A pool takes any order; it sees the bytes.
+    #[must_use]
+    pub fn numbered_txid(&self, number: u64) -> Txid {
+        let mut extranonce2 = number.to_le_bytes().to_vec();
+        extranonce2.resize(self.extranonce2_size, 0);
+        Txid::from_byte_array(sha256d(&self.join(&extranonce2)))
+    }
+
     fn join(&self, extranonce2: &[u8]) -> Vec<u8> {
         [&self.prefix, extranonce2, &self.suffix].concat()
     }
@@ -379,6 +390,11 @@ mod tests {
         let expected = "fc941883c517214f73263fa3f85d2cb3f6988bacae08f53724d144df47799850";
         assert_eq!(txid.to_string(), expected);
         assert_ne!(parts.txid(&[0; 8]).unwrap(), txid);
+        assert_eq!(parts.numbered_txid(0x18e9_c234_fca1_5605), txid, "the lowest byte comes first");
+        let short = CoinbaseParts::split(&coinbase, 4, 2).unwrap();
+        assert_eq!(short.numbered_txid(0xff_5605), txid, "what does not fit is cut off");
+        let long = CoinbaseParts::split(&coinbase, 2, 10).unwrap();
+        assert_eq!(long.numbered_txid(1), long.txid(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap());
 
         let outputs = &coinbase.output;
         assert_eq!(outputs[0].value, subsidy(573, 150));

@@ -10,6 +10,18 @@ use super::{hex, sha256d};
 /// Bytes of a header: version 4, previous hash 32, merkle root 32, time 4, bits 4, nonce 4.
 pub const HEADER_LEN: usize = 80;
 
+/// The version bits that miners may roll. Source: BIP 320.
+pub const VERSION_ROLLING_MASK: u32 = 0x1fff_e000;
+
+/// The lowest `bits` of [`VERSION_ROLLING_MASK`]; all 16 when there are no more.
+#[must_use]
+pub const fn version_rolling_bits(bits: u32) -> u32 {
+    match VERSION_ROLLING_MASK.checked_shl(bits) {
+        Some(others) => VERSION_ROLLING_MASK & !others,
+        None => VERSION_ROLLING_MASK,
+    }
+}
+
 /// Why a text is no block header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -159,6 +171,13 @@ mod tests {
         assert!(escape.starts_with("'\\u{1b}' at position 3"), "control codes reach no terminal");
         let wide = "é".repeat(80); // 160 bytes of UTF-8
         assert_eq!(parse_header(&wide), Err(HeaderError::Digit { found: 'é', at: 1 }));
+    }
+
+    #[test]
+    fn version_bits_are_taken_from_the_lowest() {
+        let masks = [0, 1, 2, 15, 16, 17, 32, 99].map(version_rolling_bits);
+        let all = VERSION_ROLLING_MASK;
+        assert_eq!(masks, [0, 0x2000, 0x6000, 0x0fff_e000, all, all, all, all]);
     }
 
     #[test]

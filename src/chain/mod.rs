@@ -13,14 +13,14 @@ mod hex;
 pub mod merkle;
 pub mod target;
 
-pub use blocks::{KNOWN_BLOCKS, KnownBlock};
+pub use blocks::{KNOWN_BLOCKS, KnownBlock, is_version_rolled};
 pub use coinbase::{
     CoinbaseError, CoinbaseParts, decode_height, height_script, subsidy, witness_commitment,
 };
 pub use digest::{SHA256_INITIAL, sha256d};
 pub use header::{
-    HEADER_LEN, HeaderError, block_hash, header_bytes, header_from_bytes, midstate, parse_header,
-    tail, with_nonce,
+    HEADER_LEN, HeaderError, VERSION_ROLLING_MASK, block_hash, header_bytes, header_from_bytes,
+    midstate, parse_header, tail, version_rolling_bits, with_nonce,
 };
 pub use merkle::{branch_of_coinbase, fold_branch, root as merkle_root, witness_root};
 pub use target::{

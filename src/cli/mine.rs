@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use bitcoin::block::Header;
 use serde::Serialize;
 
 use super::options::{DeviceOptions, Profile, at_least_one};
 use super::scan::Worker;
 use super::{Failure, output, team};
-use crate::device::DeviceInfo;
+use crate::device::{Device, DeviceInfo};
 use crate::engine::{DeviceId, DeviceReport, JobReport, Reason};
 use crate::limits::NONCES_PER_HEADER;
 use crate::runtime::{Crew, Flow, Notice, Stop};
@@ -76,9 +77,10 @@ impl FromStr for Source {
 pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let batch_time = args.profile.batch_time();
     let summary_file = summary_file(args)?;
-    let (speeds, devices): (Vec<f64>, Vec<_>) =
+    let (speeds, devices): (Vec<f64>, Vec<Box<dyn Device>>) =
         team::open_measured(&args.options, batch_time)?.into_iter().unzip();
-    let mut replay = Replay::new(speeds.iter().sum(), fastrand::Rng::new());
+    let widest = devices.iter().map(|device| device.info().width.most).max();
+    let mut replay = Replay::new(speeds.iter().sum(), widest.unwrap_or(1), fastrand::Rng::new());
     let mut run = Run {
         args,
         stop,
@@ -128,7 +130,7 @@ struct Run<'r> {
 struct Summary {
     /// Blocks worked on.
     blocks: u64,
-    /// Blocks whose nonce was found, with the hash that the chain has.
+    /// Blocks that were found, with the hash that the chain has.
     found: u64,
     /// Shares, blocks included.
     shares: u64,
@@ -137,7 +139,7 @@ struct Summary {
     candidates: u64,
     wrong: u64,
     rescanned: u64,
-    /// Nonces that devices gave back, by reason.
+    /// Hashes that devices gave back, by reason.
     given_back: BTreeMap<Reason, u64>,
     seconds: f64,
     /// Hashes tested per second of the whole run.
@@ -161,6 +163,9 @@ enum Event<'e> {
         network: &'e str,
         height: u32,
         nonces: [u64; 2],
+        /// As `mining.configure` writes it.
+        version_mask: String,
+        headers: u64,
         window: bool,
     },
     Found {
@@ -201,7 +206,7 @@ impl Run<'_> {
         }
         if replay.window() < NONCES_PER_HEADER && !self.args.json {
             output::line(format_args!(
-                "All 2^32 nonces of a header would take {}, so each job is a window of {} nonces, placed at \
+                "All 2^32 nonces of a header would take {}, so each job is a window of {} hashes, placed at \
                  random so that it holds the answer.",
                 text::time(replay.whole_header_time()),
                 text::count(replay.window())
@@ -239,7 +244,7 @@ impl Run<'_> {
         let title =
             format!("block {} ({})", text::count(job.block.height.into()), job.block.network);
         tell_job(args, job, &title)?;
-        let progress = Progress::new(job.job.nonces.len(), &title, args.json);
+        let progress = Progress::new(job.job.space().len(), &title, args.json);
         let mut found = None;
         let mut failure = None;
         let report = self.crew.work(job.job.clone(), |notice| {
@@ -273,9 +278,9 @@ impl Run<'_> {
             return Err(failure);
         }
         if report.complete && found.is_none() {
-            let range = report.space;
+            let space = report.space;
             return Err(Failure::selftest(format!(
-                "{title}: its nonce lies in {range}, all of which was scanned, and was not found: a device computes wrongly"
+                "{title}: it is among {space}, all of which were tested, and was not found: a device computes wrongly"
             )));
         }
         Ok(())
@@ -291,8 +296,8 @@ impl Run<'_> {
         summary.candidates += report.counters.candidates;
         summary.wrong += report.counters.wrong;
         summary.rescanned += report.rescanned();
-        for (reason, nonces) in &report.tally.given_back {
-            *summary.given_back.entry(*reason).or_default() += nonces;
+        for (reason, hashes) in &report.tally.given_back {
+            *summary.given_back.entry(*reason).or_default() += hashes;
         }
         for device in &report.devices {
             match self.workers.iter_mut().find(|worker| worker.device == device.device) {
@@ -323,7 +328,7 @@ impl Run<'_> {
     fn tell_summary(&self, elapsed: Duration) -> Result<(), Failure> {
         let summary = &self.summary;
         output::line(format_args!(
-            "{}found {} of {} blocks in {}; scanned {} of {} assigned nonces, {}",
+            "{}found {} of {} blocks in {}; scanned {} of {} assigned hashes, {}",
             if summary.interrupted { "interrupted: " } else { "" },
             summary.found,
             summary.blocks,
@@ -348,18 +353,26 @@ fn write_summary(file: &mut File, event: &Event<'_>) -> Result<(), Failure> {
 }
 
 fn tell_job(args: &Args, job: &ReplayJob, title: &str) -> Result<(), Failure> {
-    let nonces = job.job.nonces;
+    let (nonces, rolls) = (job.job.nonces, &job.job.rolls);
     if args.json {
         return output::json(&Event::Job {
             job: job.job.id.0,
             network: job.block.network,
             height: job.block.height,
             nonces: [nonces.start(), nonces.end()],
+            version_mask: format!("{:08x}", rolls.version_mask()),
+            headers: rolls.all().len(),
             window: job.is_window(),
         });
     }
-    let window = if job.is_window() { "window" } else { "whole header" };
-    output::line(format_args!("{title}: nonces {nonces}, {window}"))
+    let range = if job.is_window() { "window" } else { "whole range" };
+    match rolls.version_mask() {
+        0 => output::line(format_args!("{title}: nonces {nonces}, {range}")),
+        mask => output::line(format_args!(
+            "{title}: nonces {nonces} of {} headers, version mask {mask:08x}, {range}",
+            rolls.all().len()
+        )),
+    }
 }
 
 fn tell_share(
@@ -369,13 +382,13 @@ fn tell_share(
     share: &Share,
 ) -> Result<(), Failure> {
     let expected = job.is_solved_by(share);
-    let nonce = share.header.nonce;
+    let Header { nonce, version, .. } = share.header;
     if args.json {
         return output::json(&Event::Found {
             job: job.job.id.0,
             device: device.0,
             nonce,
-            version: share.header.version.to_consensus(),
+            version: version.to_consensus(),
             hash: share.hash.to_string(),
             expected,
         });
@@ -385,8 +398,12 @@ fn tell_share(
     } else {
         "which meets the target too; the chain has another"
     };
+    let rolled = match job.job.rolls.version_mask() {
+        0 => String::new(),
+        _ => format!("version {:08x}, ", version.to_consensus()),
+    };
     output::line(format_args!(
-        "  found nonce {nonce} ({nonce:#010x}) on {device}: {}, {remark}",
+        "  found {rolled}nonce {nonce} ({nonce:#010x}) on {device}: {}, {remark}",
         share.hash
     ))
 }

@@ -28,7 +28,7 @@ const OUTCOME: &str = "Exit codes: 0 done, 2 bad usage or input, 3 no usable dev
 #[derive(Debug, Parser)]
 #[command(
     version,
-    about = "Mines double SHA-256 on GPUs, checks every hit on the CPU, and accounts for every nonce",
+    about = "Mines double SHA-256 on GPUs, checks every hit on the CPU, and accounts for every hash",
     after_help = OUTCOME
 )]
 pub struct Cli {
@@ -46,7 +46,7 @@ enum Command {
     /// Find every nonce of a header whose hash meets a target
     #[command(after_help = OUTCOME)]
     Scan(scan::Args),
-    /// Mine: find real blocks again, with every nonce accounted for
+    /// Mine: find real blocks again, with every hash accounted for
     #[command(after_help = OUTCOME)]
     Mine(mine::Args),
     /// Hash a header on the CPU and compare it with its target

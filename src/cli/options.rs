@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::device::inventory::Selector;
 use crate::kernel::Variant;
-use crate::work::{Nonces, NoncesError};
+use crate::work::{Nonces, SpanError};
 
 /// Which devices, and how hard they work.
 #[derive(Debug, Args)]
@@ -52,6 +52,22 @@ pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A version mask as BIP 310 and `mining.configure` write it: up to 8 hex digits.
+pub(super) fn version_mask(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let is_mask = (1..=8).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_hexdigit());
+    let mask = is_mask.then(|| u32::from_str_radix(digits, 16).ok()).flatten();
+    mask.ok_or_else(|| {
+        format!("{text:?} is no version mask: write 1 to 8 hex digits, such as 1fffe000 (BIP 320)")
+    })
+}
+
+/// How many times a header is tried with, its own first.
+pub(super) fn times(text: &str) -> Result<u32, String> {
+    let number = at_least_one(text)?;
+    u32::try_from(number).map_err(|_| format!("{number} passes 4294967295 (2^32 - 1)"))
+}
+
 /// `A..B`, decimal or with 0x; either end may be left out.
 pub(super) fn nonces(text: &str) -> Result<Nonces, String> {
     let form = || {
@@ -72,12 +88,32 @@ pub(super) fn nonces(text: &str) -> Result<Nonces, String> {
         }),
     };
     let (start, end) = (number(start, 0)?, number(end, Nonces::ALL.end())?);
-    Nonces::new(start, end).map_err(|error: NoncesError| error.to_string())
+    Nonces::new(start, end).map_err(|error: SpanError| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn masks_are_read_in_hex_and_refused_with_an_example() {
+        for (text, mask) in [
+            ("1fffe000", 0x1fff_e000),
+            ("0x1FFFE000", 0x1fff_e000),
+            ("0", 0),
+            ("6", 6),
+            ("ffffffff", u32::MAX),
+        ] {
+            assert_eq!(version_mask(text), Ok(mask));
+        }
+        for text in ["", "0x", "1fffe0000", "bits", "+1", "-1", "1 2", "0x0x1", "é"] {
+            let error = version_mask(text).unwrap_err();
+            assert!(error.contains("such as 1fffe000"), "{text}: {error}");
+        }
+        assert_eq!(times("4294967295"), Ok(u32::MAX));
+        assert!(times("4294967296").is_err_and(|why| why.contains("passes 4294967295")));
+        assert!(times("0").is_err() && times("many").is_err());
+    }
 
     #[test]
     fn ranges_are_read_in_both_bases_and_refused_with_a_reason() {

@@ -7,7 +7,7 @@ use bitcoin::{BlockHash, Target};
 use serde::{Serialize, Serializer};
 
 use super::lines::Lines;
-use super::options::{DeviceOptions, Profile, nonces};
+use super::options::{DeviceOptions, Profile, nonces, times, version_mask};
 use super::{Failure, output, team};
 use crate::chain;
 use crate::device::DeviceInfo;
@@ -16,11 +16,11 @@ use crate::limits::HITS_PER_SCAN;
 use crate::runtime::{Crew, Flow, Notice, Stop};
 use crate::ui::progress::Progress;
 use crate::ui::text;
-use crate::work::{Job, JobId, Nonces, Share};
+use crate::work::{Job, JobId, Nonces, Rolls, Share};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The header: 160 hex digits (its nonce is ignored), or `-` for one per line on standard input
+    /// The header: 160 hex digits (its nonce and what rolls are ignored), or `-` for one per line on standard input
     header: String,
 
     /// Nonces to scan, A..B without B; decimal or 0x
@@ -32,6 +32,20 @@ pub(super) struct Args {
         allow_hyphen_values = true
     )]
     nonces: Nonces,
+
+    /// Roll these bits of the version: all their values are tried. Hex as in BIP 310, such as 1fffe000
+    #[arg(
+        long,
+        value_name = "MASK",
+        value_parser = version_mask,
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
+    version_mask: u32,
+
+    /// Try N times of the header: its own and the seconds that follow
+    #[arg(long, value_name = "N", value_parser = times, default_value = "1", allow_hyphen_values = true)]
+    times: u32,
 
     /// Largest hash that counts: 64 hex digits as explorers show them, or 8 as in a header's bits.
     /// Default: the header's own bits
@@ -107,28 +121,30 @@ fn job(args: &Args, header: &str, id: u64) -> Result<Job, Failure> {
             ))
         })?,
     };
-    let expected = expected_hits(&target, args.nonces);
+    let rolls = Rolls::new(header, args.version_mask, args.times, None).map_err(Failure::usage)?;
+    let job = Job { id: JobId(id), rolls, target, nonces: args.nonces };
+    let hashes = job.space().len();
+    let expected = expected_hits(&target, hashes);
     #[expect(clippy::cast_precision_loss, reason = "the bound is a power of two")]
     if expected > HITS_PER_SCAN as f64 {
         return Err(Failure::usage(format!(
-            "about {expected:.0} of the nonces {} meet this target, more than the {HITS_PER_SCAN} that a scan \
+            "about {expected:.0} of {hashes} hashes meet this target, more than the {HITS_PER_SCAN} that a scan \
              keeps; scan fewer with --nonces A..B or ask for a harder target",
-            args.nonces
         )));
     }
-    Ok(Job { id: JobId(id), header, target, nonces: args.nonces })
+    Ok(job)
 }
 
-/// How many hashes of the range meet the target, on average.
+/// How many of the hashes meet the target, on average.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn expected_hits(target: &Target, nonces: Nonces) -> f64 {
+fn expected_hits(target: &Target, hashes: u64) -> f64 {
     let bytes = target.to_be_bytes();
     let fraction = bytes.iter().rev().fold(0.0, |sum, byte| (sum + f64::from(*byte)) / 256.0);
-    fraction * nonces.len() as f64
+    fraction * hashes as f64
 }
 
 fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failure> {
-    let progress = Progress::new(job.nonces.len(), "scan", args.json);
+    let progress = Progress::new(job.space().len(), "scan", args.json);
     let (mut found, mut hits) = (0, Vec::new());
     let mut failure = None;
     let report = crew.work(job, |notice| {
@@ -139,7 +155,8 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
                 if args.json {
                     hits.push(Hit::of(share));
                 } else {
-                    progress.suspend(|| failure = failure.take().or(print_share(share).err()));
+                    progress
+                        .suspend(|| failure = failure.take().or(print_share(args, share).err()));
                 }
             }
             Notice::Fault(device, why) => {
@@ -159,7 +176,7 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
     let devices: Vec<&DeviceInfo> =
         report.devices.iter().filter_map(|d| crew.device(d.device)).collect();
     if args.json {
-        hits.sort_by_key(|hit| hit.nonce);
+        hits.sort_by_key(|hit| (hit.number, hit.nonce));
         output::json(&Account::new(hits, &report, &devices))?;
     } else {
         print_summary(&report, &devices)?;
@@ -170,20 +187,27 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
         Ok(())
     } else if found > HITS_PER_SCAN {
         Err(Failure::usage(format!(
-            "more than {HITS_PER_SCAN} nonces meet the target; the scan was ended"
+            "more than {HITS_PER_SCAN} hashes meet the target; the scan was ended"
         )))
     } else {
         Err(Failure::no_device(format!(
-            "no device can go on; {} of {} nonces were scanned",
+            "no device can go on; {} of {} hashes were tested",
             text::count(report.tally.scanned),
             text::count(report.space.len())
         )))
     }
 }
 
-fn print_share(share: &Share) -> Result<(), Failure> {
-    let nonce = share.header.nonce;
-    output::line(format_args!("nonce {nonce:>10} ({nonce:#010x})  hash {}", share.hash))
+/// With what was rolled to find it.
+fn print_share(args: &Args, share: &Share) -> Result<(), Failure> {
+    let Header { nonce, version, time, .. } = share.header;
+    let version = version.to_consensus();
+    let rolled = match (args.version_mask, args.times) {
+        (0, 1) => String::new(),
+        (_, 1) => format!("version {version:08x}  "),
+        _ => format!("version {version:08x}  time {time}  "),
+    };
+    output::line(format_args!("{rolled}nonce {nonce:>10} ({nonce:#010x})  hash {}", share.hash))
 }
 
 fn print_summary(report: &JobReport, devices: &[&DeviceInfo]) -> Result<(), Failure> {
@@ -214,7 +238,7 @@ struct Account<'s> {
     candidates: u64,
     wrong: u64,
     rescanned: u64,
-    /// Nonces that devices gave back, by reason.
+    /// Hashes that devices gave back, by reason.
     given_back: &'s BTreeMap<Reason, u64>,
     seconds: f64,
     hashes_per_second: Option<f64>,
@@ -226,8 +250,12 @@ struct Account<'s> {
 
 #[derive(Serialize)]
 struct Hit {
+    /// The header's number, which orders the hits.
+    #[serde(skip)]
+    number: u32,
     nonce: u32,
     version: i32,
+    time: u32,
     #[serde(serialize_with = "as_explorers_show_it")]
     hash: BlockHash,
 }
@@ -237,7 +265,7 @@ struct Hit {
 pub(super) struct Worker<'s> {
     #[serde(flatten)]
     info: &'s DeviceInfo,
-    /// Nonces in its batches, believed or not.
+    /// Hashes in its batches, believed or not.
     tested: u64,
     /// Its mistakes.
     faults: u32,
@@ -269,8 +297,9 @@ impl<'s> Account<'s> {
 
 impl Hit {
     fn of(share: &Share) -> Self {
-        let Header { nonce, version, .. } = share.header;
-        Self { nonce, version: version.to_consensus(), hash: share.hash }
+        let Header { nonce, version, time, .. } = share.header;
+        let version = version.to_consensus();
+        Self { number: share.number, nonce, version, time, hash: share.hash }
     }
 }
 
@@ -290,9 +319,8 @@ mod tests {
 
     #[test]
     fn the_expected_hits_of_a_target() {
-        let all = Nonces::ALL;
-        assert!((expected_hits(&Target::MAX, all) - 1.0).abs() < 1e-4, "difficulty 1");
+        assert!((expected_hits(&Target::MAX, 1 << 32) - 1.0).abs() < 1e-4, "difficulty 1");
         let half = chain::parse_target(&format!("7f{}", "ff".repeat(31))).unwrap();
-        assert!((expected_hits(&half, Nonces::new(0, 100).unwrap()) - 50.0).abs() < 1e-9);
+        assert!((expected_hits(&half, 100) - 50.0).abs() < 1e-9);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Device, DeviceError, DeviceInfo};
 use crate::limits::{BATCH_DEADLINE, BATCH_PATIENCE, MAX_BATCH, MAX_BATCH_TIME, MIN_BATCH};
-use crate::work::{Assignment, Batch, JobId, Nonces, Scan, Speed, rate};
+use crate::work::{Assignment, Batch, JobId, Region, Scan, Speed, Width, rate};
 
 /// A device with its queue.
 pub struct Driver {
@@ -52,11 +52,11 @@ impl Driver {
     }
 
     /// Drops what was not begun of a job and returns it. Batches under way still end.
-    pub fn abandon(&mut self, job: JobId) -> Vec<Nonces> {
+    pub fn abandon(&mut self, job: JobId) -> Vec<Region> {
         let (dropped, kept) =
             self.queue.drain(..).partition::<Vec<_>, _>(|assignment| assignment.job.id == job);
         self.queue = kept.into();
-        dropped.into_iter().map(|assignment| assignment.nonces).collect()
+        dropped.into_iter().map(|assignment| assignment.region).collect()
     }
 
     /// Whether there is nothing to wait for.
@@ -78,23 +78,41 @@ impl Driver {
         }
         let Some(batch) = self.under_way.pop_front() else { return Ok(None) };
         let scan = self.device.finish(self.pacer.deadline())?;
-        self.pacer.observe(batch.nonces.len(), scan.elapsed);
+        self.pacer.observe(batch.region.len(), scan.elapsed);
         Ok(Some((batch, scan)))
     }
 
     fn next_batch(&mut self) -> Option<Batch> {
-        let assignment = self.queue.front_mut()?;
+        let mut assignment = self.queue.pop_front()?;
         // A cap of 0 would be a batch of nothing for ever.
-        let size = self.pacer.size().min(assignment.batch_cap.max(1));
-        let (nonces, rest) = assignment.nonces.split_at(size);
-        let batch = Batch { job: assignment.job.clone(), nonces, filter: assignment.filter };
-        if rest.is_empty() {
-            self.queue.pop_front();
-        } else {
-            assignment.nonces = rest;
+        let cap = assignment.batch_cap.clamp(1, MAX_BATCH);
+        let width = self.device.info().width.with(assignment.filter);
+        let (batch, rests) = cut(assignment.region, width, self.pacer.size(), cap);
+        for region in rests.into_iter().filter(|rest| !rest.is_empty()) {
+            self.queue.push_front(Assignment { region, ..assignment.clone() });
         }
-        Some(batch)
+        assignment.region = batch;
+        let Assignment { job, region, filter, .. } = assignment;
+        Some(Batch { job, region, filter })
     }
+}
+
+/// Cuts a batch of about `size` hashes, and never more than `cap`, off a region. Returns it and the two
+/// rests, the nearer one last.
+///
+/// The headers stay together as long as one nonce of each fits the cap: that is what the device is wide
+/// for. Every piece has as many headers as the device takes, or is cut again.
+fn cut(region: Region, width: Width, size: u64, cap: u64) -> (Region, [Region; 2]) {
+    let together = width.of(region.headers.len().min(cap));
+    let (headers, other_headers) = region.headers.split_at(together);
+    let rows = (size.min(cap) / together.max(1)).max(1);
+    let most = if together > 1 { width.nonces } else { u64::MAX };
+    let (nonces, other_nonces) = region.nonces.split_at(rows.min(most));
+    let rests = [
+        Region { headers: other_headers, nonces: region.nonces },
+        Region { headers, nonces: other_nonces },
+    ];
+    (Region { headers, nonces }, rests)
 }
 
 /// Finds the batch size that takes a given time.
@@ -115,7 +133,7 @@ impl Pacer {
         Self { target: target.min(MAX_BATCH_TIME), size: MIN_BATCH, speed, expected: None }
     }
 
-    /// Nonces for the next batch.
+    /// Hashes for the next batch.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
@@ -130,14 +148,14 @@ impl Pacer {
 
     /// Learns from a batch. Grows fourfold at most at a time, because small batches say little of large
     /// ones; shrinks at once.
-    pub fn observe(&mut self, nonces: u64, elapsed: Duration) {
+    pub fn observe(&mut self, hashes: u64, elapsed: Duration) {
         // The last piece of an assignment is small and mostly overhead: it says nothing.
-        if nonces * 2 < self.size {
+        if hashes * 2 < self.size {
             return;
         }
-        self.speed.observe(nonces, elapsed);
+        self.speed.observe(hashes, elapsed);
         self.expected = Some(elapsed.max(self.target));
-        let speed = match rate(nonces, elapsed) {
+        let speed = match rate(hashes, elapsed) {
             // Much too long: what was true before is so no longer.
             Some(now) if elapsed > self.target * 2 => Some(now),
             _ => self.speed.per_second(),
@@ -158,18 +176,25 @@ mod tests {
     use std::num::NonZeroU64;
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::chain::KNOWN_BLOCKS;
+    use crate::chain::{self, KNOWN_BLOCKS};
     use crate::device::sim::Sim;
-    use crate::work::{Coverage, Filter, Job};
+    use crate::work::{Coverage, Filter, Hit, Job, Nonces, Rolls};
 
     const TARGET: Duration = Duration::from_millis(50);
 
     fn assignment(id: u64, start: u64, end: u64) -> Assignment {
         let header = KNOWN_BLOCKS[0].header().unwrap();
         let nonces = Nonces::new(start, end).unwrap();
-        let job = Job { id: JobId(id), header, target: header.target(), nonces };
-        Assignment { job: Arc::new(job), nonces, filter: Filter::WORD, batch_cap: u64::MAX }
+        let job = Job { id: JobId(id), rolls: Rolls::one(header), target: header.target(), nonces };
+        let region = job.space();
+        Assignment { job: Arc::new(job), region, filter: Filter::WORD, batch_cap: u64::MAX }
+    }
+
+    fn first_header(start: u64, end: u64) -> Region {
+        Region::first_header(Nonces::new(start, end).unwrap())
     }
 
     fn sim(rate: u64) -> Box<Sim> {
@@ -212,9 +237,9 @@ mod tests {
         let mut next = 1000;
         for _ in 0..3 {
             let (batch, scan) = driver.step().unwrap().unwrap();
-            assert_eq!(batch.nonces.start(), next);
-            assert_eq!((scan.nonces, &scan.coverage), (batch.nonces, &Coverage::Full));
-            next = batch.nonces.end();
+            assert_eq!(batch.region.nonces.start(), next);
+            assert_eq!((scan.region, &scan.coverage), (batch.region, &Coverage::Full));
+            next = batch.region.nonces.end();
         }
         let dropped = driver.abandon(JobId(1));
         let mut batches = Vec::new();
@@ -223,12 +248,12 @@ mod tests {
         }
         let (other, under_way): (Vec<_>, Vec<_>) =
             batches.into_iter().partition(|b| b.job.id == JobId(2));
-        assert_eq!(other[0].nonces, Nonces::new(5, 10).unwrap());
+        assert_eq!(other[0].region, first_header(5, 10));
         for batch in under_way {
-            assert_eq!(batch.nonces.start(), next);
-            next = batch.nonces.end();
+            assert_eq!(batch.region.nonces.start(), next);
+            next = batch.region.nonces.end();
         }
-        assert_eq!(dropped, [Nonces::new(next, 1_000_000).unwrap()]);
+        assert_eq!(dropped, [first_header(next, 1_000_000)]);
         assert!(driver.is_idle());
     }
 
@@ -238,9 +263,62 @@ mod tests {
         driver.accept(Assignment { batch_cap: 100, ..assignment(1, 0, 1000) });
         let mut scanned = 0;
         while let Some((batch, _)) = driver.step().unwrap() {
-            assert!(batch.nonces.len() <= 100);
-            scanned += batch.nonces.len();
+            assert!(batch.region.len() <= 100);
+            scanned += batch.region.len();
         }
         assert_eq!(scanned, 1000);
+    }
+
+    #[test]
+    fn headers_stay_together_while_one_nonce_of_each_fits_the_cap() {
+        let nonces = Nonces::new(0, 100).unwrap();
+        let width = Width { least: 8, most: 64, filter: Filter::new(0), ..Width::ONE };
+        let cut = |headers: u64, size, cap| {
+            let headers = Nonces::new(64, 64 + headers).unwrap();
+            let (batch, _) = cut(Region { headers, nonces }, width, size, cap);
+            (batch.headers.len(), batch.nonces.len())
+        };
+        assert_eq!(cut(64, 10, 1000), (64, 1), "one nonce at least");
+        assert_eq!(cut(64, 640, 1000), (64, 10));
+        assert_eq!(cut(64, 640, 320), (64, 5));
+        assert_eq!(cut(64, 640, 63), (63, 1), "one nonce of each is too much");
+        assert_eq!(cut(64, 640, 7), (1, 7), "too few side by side");
+        assert_eq!(cut(1, 640, 1000), (1, 100));
+    }
+
+    proptest! {
+        #[test]
+        fn the_batches_are_the_assignment_in_pieces_that_the_device_takes(
+            (first, headers) in (0_u64..64, 1_u64..64),
+            nonces in 0_u64..30,
+            (least, more) in (1_u32..10, 0_u32..64),
+            cap in 0_u64..300,
+            rows in 1_u64..30,
+            rate in 1_u64..1_000_000,
+        ) {
+            let width = Width { least, most: least + more, filter: Filter::new(4), nonces: rows };
+            let headers = Nonces::new(first, (first + width.of(headers)).min(128)).unwrap();
+            let region = Region { headers, nonces: Nonces::new(7, 7 + nonces).unwrap() };
+            let header = KNOWN_BLOCKS[0].header().unwrap();
+            let rolls = Rolls::new(header, chain::version_rolling_bits(7), 1, None).unwrap();
+            let job = Job { id: JobId(1), rolls, target: header.target(), nonces: region.nonces };
+            // Refuses what is not of its width.
+            let sim = Sim::planted(vec![]).rate(NonZeroU64::new(rate).unwrap()).wide(width);
+            let mut driver = Driver::new(Box::new(sim), TARGET);
+            driver.accept(Assignment {
+                job: Arc::new(job),
+                region,
+                filter: Filter::WORD,
+                batch_cap: cap,
+            });
+            let mut hits: Vec<Hit> = Vec::new();
+            while let Some((batch, scan)) = driver.step().unwrap() {
+                prop_assert_eq!(scan.region, batch.region);
+                prop_assert!(batch.region.len() <= cap.max(1));
+                hits.extend(batch.region.iter());
+            }
+            hits.sort_unstable();
+            prop_assert!(hits.into_iter().eq(region.iter()));
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::work::{Batch, Scan};
+use crate::work::{Batch, Region, Scan, Width};
 
 /// What a device is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -92,21 +92,27 @@ pub struct DeviceInfo {
     /// Batches that it takes before the first must be finished.
     #[serde(skip)]
     pub in_flight: usize,
+    /// How many headers it scans side by side.
+    #[serde(skip)]
+    pub width: Width,
 }
 
 impl DeviceInfo {
     /// The facts of an adapter that was opened.
     #[must_use]
-    pub fn new(facts: Facts, kernel: String, in_flight: usize) -> Self {
+    pub fn new(facts: Facts, kernel: String, in_flight: usize, width: Width) -> Self {
         let Facts { name, kind, backend, driver, pci, .. } = facts;
-        Self { name, kind, backend, driver, pci, kernel, in_flight }
+        Self { name, kind, backend, driver, pci, kernel, in_flight, width }
     }
 }
 
-/// Something that tests nonces.
+/// Something that tests hashes.
+///
+/// The headers of a batch are of one roll, and as many as `info().width` allows with the batch's filter.
 ///
 /// Batches end in the order in which they began. A device that returned an error other than
-/// [`DeviceError::Full`], [`DeviceError::TooLarge`] or [`DeviceError::Idle`] is done for: drop it and give back what it held.
+/// [`DeviceError::Full`], [`DeviceError::TooLarge`], [`DeviceError::Headers`] or [`DeviceError::Idle`] is done
+/// for: drop it and give back what it held.
 pub trait Device: Send {
     /// What the device is.
     fn info(&self) -> &DeviceInfo;
@@ -116,7 +122,8 @@ pub trait Device: Send {
     /// # Errors
     ///
     /// [`DeviceError::Full`] when `info().in_flight` batches are under way, [`DeviceError::TooLarge`] for a
-    /// batch of more than [`MAX_BATCH`](crate::limits::MAX_BATCH) nonces, else what broke.
+    /// batch of more than [`MAX_BATCH`](crate::limits::MAX_BATCH) hashes, [`DeviceError::Headers`] for headers
+    /// that it does not take at once, else what broke.
     fn begin(&mut self, batch: Batch) -> Result<(), DeviceError>;
 
     /// Waits for the oldest batch, `limit` at most.
@@ -135,9 +142,17 @@ pub enum DeviceError {
     /// `begin` was called with as many batches under way as the device takes.
     #[error("the device already has {0} batches under way")]
     Full(usize),
-    /// A batch has more nonces than a device takes at once.
-    #[error("a batch of {0} nonces is larger than the {max} that a device takes", max = crate::limits::MAX_BATCH)]
+    /// A batch has more hashes than a device takes at once.
+    #[error("a batch of {0} hashes is larger than the {max} that a device takes", max = crate::limits::MAX_BATCH)]
     TooLarge(u64),
+    /// A batch has other headers than the device takes at once.
+    #[error("the device takes {width}, all of one roll; a batch has {region}")]
+    Headers {
+        /// What it was given.
+        region: Region,
+        /// What it takes with the batch's filter.
+        width: Width,
+    },
     /// `finish` was called with no batch under way.
     #[error("the device has no batch under way")]
     Idle,
@@ -150,6 +165,16 @@ pub enum DeviceError {
     /// The driver refused a call, or panicked in it.
     #[error("the driver failed: {0}")]
     Driver(String),
+}
+
+/// Refuses a batch whose headers a device of this width does not take at once.
+pub(crate) fn check_headers(batch: &Batch, width: Width) -> Result<(), DeviceError> {
+    let (region, width) = (batch.region, width.with(batch.filter));
+    if width.takes_batch(region) && batch.job.rolls.are_of_one_roll(region.headers) {
+        Ok(())
+    } else {
+        Err(DeviceError::Headers { region, width })
+    }
 }
 
 /// Runs a call that may never return, on a thread of its own. `None` when it did not end within

@@ -14,7 +14,9 @@ use bitcoin::block::Header;
 use super::{Device, DeviceError};
 use crate::chain::{self, KNOWN_BLOCKS, KnownBlock};
 use crate::limits::{HITS_PER_BATCH, NONCES_PER_HEADER, SELFTEST_DEADLINE};
-use crate::work::{Batch, Coverage, Filter, Job, JobId, Nonces, Scan, verify};
+use crate::work::{
+    Batch, Coverage, Filter, Headers, Hit, Job, JobId, Nonces, Region, Rolls, Scan, Width, verify,
+};
 
 /// Runs the suite on an idle device until a check fails.
 ///
@@ -57,7 +59,7 @@ pub struct Check {
 /// The suite goes on after a wrong report and ends with the check in which the device breaks. When it
 /// ended without a break, the device is idle again; left early, it has batches under way.
 pub fn checks(device: &mut dyn Device, limit: Duration) -> Checks<'_> {
-    let cases: VecDeque<Case> = cases().into();
+    let cases: VecDeque<Case> = cases(device.info().width).into();
     let waiting = cases.iter().flat_map(|case| &case.trials).map(|trial| trial.batch.clone());
     Checks { device, limit, waiting: waiting.collect(), under_way: 0, cases }
 }
@@ -103,16 +105,22 @@ impl FusedIterator for Checks<'_> {}
 
 impl Checks<'_> {
     /// The trial's true hits, and what the device says.
-    fn scan(&mut self, trial: &Trial) -> Result<(Vec<u32>, Scan), DeviceError> {
+    fn scan(&mut self, trial: &Trial) -> Result<(Vec<Hit>, Scan), DeviceError> {
         while self.under_way < self.device.info().in_flight.max(1) {
             let Some(batch) = self.waiting.pop_front() else { break };
             self.device.begin(batch)?;
             self.under_way += 1;
         }
         // Hashed while the device works.
-        let expected = trial.expected();
+        let mut expected = trial.expected();
         let scan = self.device.finish(self.limit)?;
         self.under_way -= 1;
+        if trial.only.is_some() {
+            // What was not hashed may hold another hit, though hardly ever does.
+            let found: BTreeSet<Hit> = scan.hits.iter().copied().collect();
+            let others = found.into_iter().filter(|hit| trial.only != Some(*hit));
+            expected.extend(others.filter(|hit| verify(&trial.batch, *hit).is_ok()));
+        }
         Ok((expected, scan))
     }
 }
@@ -127,49 +135,55 @@ struct Case {
 struct Trial {
     batch: Batch,
     /// The only hit of a batch that would take too long to hash; a test hashes it.
-    only: Option<u32>,
+    only: Option<Hit>,
 }
 
 impl Trial {
+    /// Nonces of the job's first header.
     fn new(job: &Arc<Job>, nonces: Nonces, bits: u32) -> Self {
-        let batch = Batch { job: Arc::clone(job), nonces, filter: Filter::new(bits) };
+        Self::of(job, Region::first_header(nonces), bits)
+    }
+
+    fn of(job: &Arc<Job>, region: Region, bits: u32) -> Self {
+        let batch = Batch { job: Arc::clone(job), region, filter: Filter::new(bits) };
         Self { batch, only: None }
     }
 
     /// `length` nonces around the one that solves the job's block.
     fn around(job: &Arc<Job>, before: u64, length: u64, bits: u32) -> Self {
-        Self::new(job, Nonces::around(job.header.nonce, before, length), bits)
+        Self::new(job, Nonces::around(solution(job), before, length), bits)
     }
 
     fn place(&self) -> String {
-        format!("nonces {}, {}", self.batch.nonces, self.batch.filter)
+        format!("{}, {}", self.batch.region, self.batch.filter)
     }
 
     /// All hits, in order.
-    fn expected(&self) -> Vec<u32> {
-        self.only.map_or_else(|| self.hashed(), |nonce| vec![nonce])
+    fn expected(&self) -> Vec<Hit> {
+        self.only.map_or_else(|| self.hashed(), |hit| vec![hit])
     }
 
-    fn hashed(&self) -> Vec<u32> {
-        self.batch.nonces.iter().filter(|&nonce| verify(&self.batch, nonce).is_ok()).collect()
+    fn hashed(&self) -> Vec<Hit> {
+        self.batch.region.iter().filter(|&hit| verify(&self.batch, hit).is_ok()).collect()
     }
 
     /// What is wrong with a report, if anything is.
-    fn fault(&self, expected: &[u32], scan: &Scan) -> Option<String> {
+    fn fault(&self, expected: &[Hit], scan: &Scan) -> Option<String> {
         let (found, overflowed) = match &scan.coverage {
             Coverage::Full => (scan.hits.len() as u64, false),
             Coverage::Overflow { found } => (*found, true),
             Coverage::Partial { why } => return Some(format!("the report is incomplete: {why}")),
         };
-        let hits: BTreeSet<u32> = scan.hits.iter().copied().collect();
-        let missing = expected.iter().find(|nonce| !hits.contains(nonce));
-        let fault = if scan.nonces != self.batch.nonces {
-            format!("the report is on nonces {}", scan.nonces)
-        } else if let Some(nonce) = hits.iter().find(|nonce| !expected.contains(nonce)) {
-            let bad = verify(&self.batch, *nonce).err();
-            bad.map_or_else(|| format!("nonce {nonce:#010x} is not known"), |bad| bad.to_string())
+        let hits: BTreeSet<Hit> = scan.hits.iter().copied().collect();
+        let missing = expected.iter().find(|hit| !hits.contains(hit));
+        let name = |hit: &Hit| format!("nonce {:#010x} of header {}", hit.nonce, hit.header);
+        let fault = if scan.region != self.batch.region {
+            format!("the report is on {}", scan.region)
+        } else if let Some(hit) = hits.iter().find(|hit| !expected.contains(hit)) {
+            let bad = verify(&self.batch, *hit).err();
+            bad.map_or_else(|| format!("{} is not known", name(hit)), |bad| bad.to_string())
         } else if hits.len() < scan.hits.len() {
-            "a nonce is reported twice".to_owned()
+            "a hit is reported twice".to_owned()
         } else if overflowed != (expected.len() > HITS_PER_BATCH) {
             let says = if overflowed { "says" } else { "hides" };
             format!("the report {says} that it overflowed")
@@ -178,7 +192,7 @@ impl Trial {
             return None;
         } else {
             match missing.filter(|_| !overflowed) {
-                Some(nonce) => format!("nonce {nonce:#010x} is missing"),
+                Some(hit) => format!("{} is missing", name(hit)),
                 None => "the report counts wrongly".to_owned(),
             }
         };
@@ -186,11 +200,15 @@ impl Trial {
     }
 }
 
-/// The suite. Small enough for a processor that renders in software: some 1.1 million nonces, of which
-/// half must be hashed here.
-fn cases() -> Vec<Case> {
+/// The suite. Small enough for a processor that renders in software: some 1.1 million hashes, of which
+/// half must be made here, and up to 5 million more for a device that takes many headers at once, of which
+/// 0.3 million must.
+fn cases(width: Width) -> Vec<Case> {
     let jobs = jobs();
     let mut cases = known_blocks(&jobs);
+    if width.most > 1 {
+        cases.extend(side_by_side(width));
+    }
     cases.extend(places(&jobs));
     cases.extend(filters(&jobs));
     cases.extend(reports(&jobs));
@@ -208,7 +226,16 @@ fn jobs() -> Vec<Arc<Job>> {
 }
 
 fn job(number: u64, header: Header) -> Arc<Job> {
-    Arc::new(Job { id: JobId(number), header, target: Target::MAX, nonces: Nonces::ALL })
+    rolled(number, Rolls::one(header))
+}
+
+fn rolled(number: u64, rolls: Rolls) -> Arc<Job> {
+    Arc::new(Job { id: JobId(number), rolls, target: Target::MAX, nonces: Nonces::ALL })
+}
+
+/// The nonce that solves the job's block.
+fn solution(job: &Job) -> u32 {
+    job.rolls.header(0).nonce
 }
 
 fn case(name: impl Into<String>, trials: impl IntoIterator<Item = Trial>) -> Case {
@@ -218,7 +245,7 @@ fn case(name: impl Into<String>, trials: impl IntoIterator<Item = Trial>) -> Cas
 /// Real work: the whole word must be zero, in headers of every kind.
 fn known_blocks(jobs: &[Arc<Job>]) -> Vec<Case> {
     let of = |(block, job): (&KnownBlock, &Arc<Job>)| {
-        let year = 1970 + job.header.time / SECONDS_PER_YEAR;
+        let year = 1970 + job.rolls.header(0).time / SECONDS_PER_YEAR;
         let length = 2001 + 2 * job.id.0;
         let name = format!("block {}, {year}, {}", block.height, block.network);
         case(name, [Trial::around(job, length / 3, length, 32)])
@@ -235,13 +262,13 @@ fn places(jobs: &[Arc<Job>]) -> Vec<Case> {
     });
     let groups = some().flat_map(|job| {
         WORKGROUPS.into_iter().flat_map(move |threads| {
-            let lane = u64::from(job.header.nonce) % threads;
+            let lane = u64::from(solution(job)) % threads;
             [lane, lane + 3 * threads].map(|before| Trial::around(job, before, 4 * threads, 32))
         })
     });
     let outside = some().flat_map(|job| {
-        let before = Nonces::around(job.header.nonce, 777, 778).split_at(777).0;
-        let after = Nonces::around(job.header.nonce, 0, 778).split_at(1).1;
+        let before = Nonces::around(solution(job), 777, 778).split_at(777).0;
+        let after = Nonces::around(solution(job), 0, 778).split_at(1).1;
         [(before, 32), (after, 32), (before, 24), (after, 24)]
             .map(|(nonces, bits)| Trial::new(job, nonces, bits))
     });
@@ -259,7 +286,7 @@ fn outer_threads() -> Vec<Trial> {
     let headers = OUTER_THREADS.iter().filter_map(|header| chain::parse_header(header).ok());
     let jobs = headers.map(|header| job(u64::from(header.nonce), header));
     let around = |job: Arc<Job>| {
-        let lane = u64::from(job.header.nonce) % 256;
+        let lane = u64::from(solution(&job)) % 256;
         [(lane, 256), (lane, 2048), (lane + 1792, 2048)]
             .map(|(before, length)| Trial::around(&job, before, length, 32))
     };
@@ -309,7 +336,7 @@ fn ranges(jobs: &[Arc<Job>]) -> Vec<Case> {
     vec![
         case(
             "ranges of 0 to 5001 nonces from an odd start",
-            trials(|job, length| Nonces::around(job.header.nonce | 1, 0, length)),
+            trials(|job, length| Nonces::around(solution(job) | 1, 0, length)),
         ),
         case("ranges that start at 0", trials(|_, length| Nonces::ALL.split_at(length).0)),
         case(
@@ -326,36 +353,112 @@ fn mixtures(jobs: &[Arc<Job>]) -> Vec<Case> {
         // One byte of each field, both halves of the merkle root, and the nonce, which is to be ignored.
         let others =
             [0, 3, 4, 35, 36, 63, 64, 67, 68, 71, 72, 75, 76, 79].into_iter().map(|byte| {
-                let mut bytes = chain::header_bytes(&first.header);
+                let mut bytes = chain::header_bytes(&first.rolls.header(0));
                 bytes[byte] ^= 0x10;
                 job(100 + byte as u64, chain::header_from_bytes(&bytes))
             });
         others.flat_map(|other| {
-            let nonces = Nonces::around(first.header.nonce, 500, 1000);
+            let nonces = Nonces::around(solution(first), 500, 1000);
             [(&other, 32), (&other, 5), (first, 32)]
                 .map(|(job, bits)| Trial::new(job, nonces, bits))
         })
     });
     let pairs = jobs.iter().zip(jobs.iter().skip(1)).flat_map(|(one, other)| {
-        let nonces = Nonces::around(one.header.nonce, 200, 501);
+        let nonces = Nonces::around(solution(one), 200, 501);
         [(one, 32), (other, 32), (one, 4)].map(|(job, bits)| Trial::new(job, nonces, bits))
+    });
+    let headers = version_rolled(2).into_iter().take(4).flat_map(|Solved { job, hit }| {
+        let nonces = Nonces::around(hit.nonce, 100, 301);
+        let around = [hit.header, hit.header - 1, hit.header, 0, hit.header + 1];
+        around.into_iter().zip([32, 32, 5, 5, 5]).map(move |(header, bits)| {
+            Trial::of(&job, Region { headers: Headers::one(header), nonces }, bits)
+        })
     });
     vec![
         case("headers that differ in one byte", bytes),
         case("jobs and filters in turn, in flight together", pairs),
+        case("headers of one job in turn", headers),
     ]
 }
 
 /// Enough nonces to occupy a whole GPU.
 fn large(job: &Arc<Job>) -> [Case; 2] {
     let many = Trial::around(job, 200_000, (1 << 18) + 3, 11);
-    let zero =
-        Trial { only: Some(job.header.nonce), ..Trial::around(job, 400_000, (1 << 19) + 5, 32) };
+    let zero = Trial {
+        only: Some(Hit { header: 0, nonce: solution(job) }),
+        ..Trial::around(job, 400_000, (1 << 19) + 5, 32)
+    };
     [
         case("262147 nonces at once, many hits", [many]),
         case("524293 nonces at once, one hit", [zero]),
     ]
 }
+
+/// Batches of as many headers as the device takes at once: at least, at most and in between.
+fn side_by_side(width: Width) -> Vec<Case> {
+    let blocks = version_rolled(width.most.next_power_of_two().ilog2());
+    let mut blocks = blocks.iter().cycle();
+    let middle = u32::midpoint(width.least, width.most);
+    let numbers = BTreeSet::from([width.least, middle, width.most].map(|headers| headers.max(2)));
+    let mut cases = Vec::new();
+    for headers in numbers.into_iter().map(u64::from) {
+        let most_rows = (LARGEST / headers).clamp(4, 67);
+        let places = [0, headers / 2, headers - 1].into_iter().flat_map(|before| {
+            [(1, 0), (2, 1), (3, 0), (most_rows, most_rows - 1)]
+                .map(|(rows, above)| ((before, headers), (above, rows)))
+        });
+        let one = places.zip(blocks.by_ref()).map(|((across, along), block)| Trial {
+            only: Some(block.hit),
+            ..block.among(across, along, 32)
+        });
+        cases.push(case(format!("{headers} headers side by side, one hit"), one));
+        let bits = width.filter.bits().max(9);
+        let rows = (MANY / headers).max(1);
+        let many = [headers - 1, headers / 3].into_iter().zip(blocks.by_ref());
+        let many =
+            many.map(|(before, block)| block.among((before, headers), (rows / 2, rows), bits));
+        // With a stricter filter it would take too long to find many.
+        if bits < 16 {
+            cases.push(case(format!("{headers} headers side by side, many hits"), many));
+        }
+    }
+    cases
+}
+
+/// A block as a job whose version bits roll, and its solution.
+struct Solved {
+    job: Arc<Job>,
+    hit: Hit,
+}
+
+impl Solved {
+    /// So many headers and nonces around the solution, with so many of them ahead of it.
+    fn among(&self, across: (u64, u64), along: (u64, u64), bits: u32) -> Trial {
+        let headers = Headers::around(self.hit.header, across.0, across.1);
+        let nonces = Nonces::around(self.hit.nonce, along.0, along.1);
+        Trial::of(&self.job, Region { headers, nonces }, bits)
+    }
+}
+
+/// The version-rolled blocks, with 2^`bits` headers before and behind the solution: the two highest bits
+/// of its number, which are 0 and 1 in every such version, roll too.
+fn version_rolled(bits: u32) -> Vec<Solved> {
+    let mask = chain::version_rolling_bits(bits) | 0x6000_0000;
+    let headers = KNOWN_BLOCKS.iter().filter_map(|block| block.header().ok());
+    let solved =
+        headers.filter(chain::is_version_rolled).zip(200..).filter_map(|(header, number)| {
+            let rolls = Rolls::new(header, mask, 1, None).ok()?;
+            let hit = Hit { header: rolls.number_of(header.version)?, nonce: header.nonce };
+            Some(Solved { job: rolled(number, rolls), hit })
+        });
+    solved.collect()
+}
+
+/// Hashes of the largest batches of many headers, unless four nonces of each are more.
+const LARGEST: u64 = 1 << 19;
+
+/// Hashes that hold some 64 hits of 9 leading zero bits.
+const MANY: u64 = 1 << 15;
 
 /// Mean Gregorian year.
 const SECONDS_PER_YEAR: u32 = 31_556_952;

@@ -8,23 +8,25 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Device, DeviceError, DeviceInfo, Kind};
+use super::{Device, DeviceError, DeviceInfo, Kind, check_headers};
 use crate::limits::{DISPATCHES_IN_FLIGHT, HITS_PER_BATCH};
-use crate::work::{Batch, Coverage, Scan, verify};
+use crate::work::{Batch, Coverage, Hit, Scan, Width, verify};
 
-/// Most nonces in a batch whose hits are found by hashing: about a second. Plant hits for more.
+/// Most hashes in a batch whose hits are found by hashing: about a second. Plant hits for more.
 pub const HASHED_BATCH: u64 = 1 << 22;
 
 /// A device that tells the truth, except where its [`Script`] says otherwise.
 ///
 /// Batches are numbered from 0 in the order of `begin`. After an error other than
-/// [`DeviceError::Full`] and [`DeviceError::Idle`] it answers every call with that error.
+/// [`DeviceError::Full`], [`DeviceError::Headers`] and [`DeviceError::Idle`] it answers every call with
+/// that error.
 ///
 /// ```
 /// use std::time::Duration;
 /// use adit::device::{Device, DeviceError, sim::{Fault, Script, Sim}};
+/// use adit::work::Hit;
 ///
-/// let mut sim = Sim::planted(vec![7]).script(Script::new().on(2, Fault::Lost));
+/// let mut sim = Sim::planted(vec![Hit { header: 0, nonce: 7 }]).script(Script::new().on(2, Fault::Lost));
 /// let fired = sim.fired();
 /// assert_eq!(sim.finish(Duration::from_secs(1)), Err(DeviceError::Idle));
 /// assert_eq!(fired.count(), 0);
@@ -33,7 +35,7 @@ pub const HASHED_BATCH: u64 = 1 << 22;
 pub struct Sim {
     info: DeviceInfo,
     rate: NonZeroU64,
-    planted: Option<BTreeSet<u32>>,
+    planted: Option<BTreeSet<Hit>>,
     script: Script,
     fired: Fired,
     /// With their numbers, oldest first.
@@ -43,8 +45,8 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// A device that really hashes each nonce, with the code that verifies hits. It refuses batches of
-    /// more than [`HASHED_BATCH`] nonces.
+    /// A device that really hashes, with the code that verifies hits. It refuses batches of
+    /// more than [`HASHED_BATCH`] hashes.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -56,6 +58,7 @@ impl Sim {
                 pci: None,
                 kernel: "scripted".to_owned(),
                 in_flight: DISPATCHES_IN_FLIGHT,
+                width: Width::ONE,
             },
             rate: GIGA,
             planted: None,
@@ -67,11 +70,18 @@ impl Sim {
         }
     }
 
-    /// A device whose hits are those of `nonces` that lie in the batch, whatever its header and filter:
-    /// it takes batches of any size. True only of jobs with just these hits.
+    /// A device whose hits are those of `hits` that lie in the batch, whatever its headers and filter: it
+    /// takes batches of any size. True only of jobs with just these hits.
     #[must_use]
-    pub fn planted(nonces: Vec<u32>) -> Self {
-        Self { planted: Some(nonces.into_iter().collect()), ..Self::new() }
+    pub fn planted(hits: Vec<Hit>) -> Self {
+        Self { planted: Some(hits.into_iter().collect()), ..Self::new() }
+    }
+
+    /// Sets how many headers it takes at once; one by default.
+    #[must_use]
+    pub fn wide(mut self, width: Width) -> Self {
+        self.info.width = width;
+        self
     }
 
     /// Sets what goes wrong; nothing by default.
@@ -80,7 +90,7 @@ impl Sim {
         Self { script, ..self }
     }
 
-    /// Sets the rate that the time of each scan is computed from, in nonces per second; 10^9 by default.
+    /// Sets the rate that the time of each scan is computed from, in hashes per second; 10^9 by default.
     #[must_use]
     pub fn rate(self, rate: NonZeroU64) -> Self {
         Self { rate, ..self }
@@ -98,21 +108,21 @@ impl Sim {
         self.fired.clone()
     }
 
-    /// Whether an honest device reports `nonce`.
-    fn is_hit(&self, batch: &Batch, nonce: u32) -> bool {
+    /// Whether an honest device reports `hit`.
+    fn is_hit(&self, batch: &Batch, hit: Hit) -> bool {
         match &self.planted {
-            Some(planted) => planted.contains(&nonce) && batch.nonces.contains(nonce),
-            None => verify(batch, nonce).is_ok(),
+            Some(planted) => planted.contains(&hit) && batch.region.contains(hit),
+            None => verify(batch, hit).is_ok(),
         }
     }
 
     /// The true report; its hits ascend.
     fn truth(&self, batch: &Batch) -> Scan {
-        let nonces = batch.nonces;
-        let is_hit = |&nonce: &u32| self.is_hit(batch, nonce);
-        let mut hits: Vec<u32> = match &self.planted {
+        let region = batch.region;
+        let is_hit = |&hit: &Hit| self.is_hit(batch, hit);
+        let mut hits: Vec<Hit> = match &self.planted {
             Some(planted) => planted.iter().copied().filter(is_hit).collect(),
-            None => nonces.iter().filter(is_hit).collect(),
+            None => region.iter().filter(is_hit).collect(),
         };
         let coverage = if hits.len() > HITS_PER_BATCH {
             Coverage::Overflow { found: hits.len() as u64 }
@@ -120,23 +130,31 @@ impl Sim {
             Coverage::Full
         };
         hits.truncate(HITS_PER_BATCH);
-        // Fits: 2^32 nonces times 10^9 is below 2^62.
-        let elapsed = Duration::from_nanos(nonces.len() * GIGA.get() / self.rate);
-        Scan { nonces, hits, coverage, elapsed }
+        let nanos = u128::from(region.len()) * u128::from(GIGA.get()) / u128::from(self.rate.get());
+        let elapsed = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        Scan { region, hits, coverage, elapsed }
     }
 
     /// The report with `fault` in it.
     fn distorted(&self, batch: &Batch, mut scan: Scan, fault: Fault) -> Scan {
-        let nonces = batch.nonces;
+        let region = batch.region;
         match fault {
-            Fault::WrongHit(nonce) => {
-                let wrong = nonces.contains(nonce) && !self.is_hit(batch, nonce);
-                scan.hits.extend(wrong.then_some(nonce));
+            Fault::WrongHit(hit) => {
+                let wrong = region.contains(hit) && !self.is_hit(batch, hit);
+                scan.hits.extend(wrong.then_some(hit));
             }
             Fault::OutsideHit => {
                 // Past 2^32 comes nonce 0.
-                let next = u32::try_from(nonces.end()).unwrap_or(0);
-                scan.hits.extend(Some(next).filter(|&nonce| !nonces.contains(nonce)));
+                let nonce = u32::try_from(region.nonces.end()).unwrap_or(0);
+                let next = Hit { header: region.headers.first(), nonce };
+                scan.hits.extend(Some(next).filter(|&hit| !region.contains(hit)));
+            }
+            Fault::MirrorHeaders => {
+                // What is as far from the end as `header` is from the start.
+                let ends = (region.headers.start() + region.headers.end()).saturating_sub(1);
+                for Hit { header, .. } in &mut scan.hits {
+                    *header = u32::try_from(ends - u64::from(*header)).unwrap_or(*header);
+                }
             }
             Fault::MissHits => {
                 scan.hits.clear();
@@ -185,9 +203,10 @@ impl Device for Sim {
             let error = DeviceError::Driver(format!("batch {number} refused, as scripted"));
             return Err(self.die(number, Fault::Refuse, error));
         }
-        if self.planted.is_none() && batch.nonces.len() > HASHED_BATCH {
+        check_headers(&batch, self.info.width)?;
+        if self.planted.is_none() && batch.region.len() > HASHED_BATCH {
             let why =
-                format!("{} is more than a simulated device hashes: plant hits", batch.nonces);
+                format!("{} are more than a simulated device hashes: plant hits", batch.region);
             return Err(DeviceError::Driver(why));
         }
         self.under_way.push_back((number, batch));
@@ -261,10 +280,13 @@ impl Script {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// This nonce is reported. Nothing happens where it lies outside the batch, or is a hit.
-    WrongHit(u32),
-    /// The nonce after the batch's last is reported. Nothing happens to a batch of all nonces.
+    /// This hit is reported. Nothing happens where it lies outside the batch, or is right.
+    WrongHit(Hit),
+    /// The nonce after the batch's last is reported for its first header. Nothing happens to a batch of
+    /// all nonces.
     OutsideHit,
+    /// Hits of the first header are reported for the last, and so on. Nothing happens where there is one.
+    MirrorHeaders,
     /// No hit is reported. Nothing happens where there is none.
     MissHits,
     /// Each hit is reported twice. Nothing happens where there is none.
@@ -322,15 +344,26 @@ mod tests {
     use super::*;
     use crate::chain::KNOWN_BLOCKS;
     use crate::device::cpu::Cpu;
-    use crate::work::{BadHit, Filter, Job, JobId, Nonces};
+    use crate::work::{BadHit, Filter, Headers, Job, JobId, Nonces, Region, Rolls};
 
     const LIMIT: Duration = Duration::from_secs(5);
 
     fn batch(start: u64, end: u64, bits: u32) -> Batch {
         let nonces = Nonces::new(start, end).unwrap();
         let header = KNOWN_BLOCKS[0].header().unwrap();
-        let job = Job { id: JobId(0), header, target: Target::MAX, nonces };
-        Batch { job: Arc::new(job), nonces, filter: Filter::new(bits) }
+        let rolls = Rolls::new(header, 0xf0, 2, None).unwrap();
+        let job = Job { id: JobId(0), rolls, target: Target::MAX, nonces };
+        let region = Region::first_header(nonces);
+        Batch { job: Arc::new(job), region, filter: Filter::new(bits) }
+    }
+
+    fn at(nonce: u32) -> Hit {
+        Hit { header: 0, nonce }
+    }
+
+    fn nonces(scan: &Scan) -> Vec<u32> {
+        assert!(scan.hits.iter().all(|hit| hit.header == 0));
+        scan.hits.iter().map(|hit| hit.nonce).collect()
     }
 
     fn scan(device: &mut impl Device, batch: &Batch) -> Result<Scan, DeviceError> {
@@ -340,7 +373,7 @@ mod tests {
 
     /// One batch, 100..200, with nonces 150 and 160 planted.
     fn play(script: Script) -> (Result<Scan, DeviceError>, Vec<(u64, Fault)>) {
-        let mut sim = Sim::planted(vec![160, 150, 99, 200, 150]).script(script);
+        let mut sim = Sim::planted([160, 150, 99, 200, 150].map(at).to_vec()).script(script);
         let fired = sim.fired();
         (scan(&mut sim, &batch(100, 200, 32)), fired.list())
     }
@@ -354,7 +387,7 @@ mod tests {
             let batch = batch(start, end, bits);
             let (told, mut truth) =
                 (scan(&mut sim, &batch).unwrap(), scan(&mut cpu, &batch).unwrap());
-            assert_eq!((told.nonces, &told.coverage), (truth.nonces, &truth.coverage));
+            assert_eq!((told.region, &told.coverage), (truth.region, &truth.coverage));
             if told.coverage == Coverage::Full {
                 truth.hits.sort_unstable();
                 assert_eq!(told.hits, truth.hits);
@@ -366,13 +399,13 @@ mod tests {
     fn reports_what_is_planted_and_how_long_it_took() {
         let (planted, fired) = play(Script::new());
         let planted = planted.unwrap();
-        assert_eq!((planted.hits, planted.coverage), (vec![150, 160], Coverage::Full));
+        assert_eq!((nonces(&planted), planted.coverage), (vec![150, 160], Coverage::Full));
         assert_eq!(planted.elapsed, Duration::from_nanos(100));
         assert_eq!(fired, []);
 
-        let mut sim = Sim::planted(vec![u32::MAX]).rate(NonZeroU64::MIN);
+        let mut sim = Sim::planted(vec![at(u32::MAX)]).rate(NonZeroU64::MIN);
         let all = scan(&mut sim, &batch(0, 1 << 32, 32)).unwrap();
-        assert_eq!(all.hits, [u32::MAX]);
+        assert_eq!(nonces(&all), [u32::MAX]);
         assert_eq!(all.elapsed, Duration::from_secs(1 << 32));
     }
 
@@ -391,7 +424,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let partial = Coverage::Partial { why: "as scripted".to_owned() };
         let cases = [
-            (Fault::WrongHit(170), vec![150, 160, 170], Coverage::Full),
+            (Fault::WrongHit(at(170)), vec![150, 160, 170], Coverage::Full),
             (Fault::OutsideHit, vec![150, 160, 200], Coverage::Full),
             (Fault::MissHits, vec![], Coverage::Full),
             (Fault::RepeatHits, vec![150, 160, 150, 160], Coverage::Full),
@@ -402,7 +435,7 @@ mod tests {
         for (fault, hits, coverage) in cases {
             let (scan, fired) = play(Script::new().on(0, fault));
             let scan = scan.unwrap();
-            assert_eq!((scan.hits, scan.coverage), (hits, coverage), "{fault:?}");
+            assert_eq!((nonces(&scan), scan.coverage), (hits, coverage), "{fault:?}");
             assert_eq!(scan.elapsed == second, fault == Fault::Slow(second));
             assert_eq!(fired, [(0, fault)]);
         }
@@ -410,11 +443,14 @@ mod tests {
 
     #[test]
     fn the_cpu_finds_each_bad_hit_out() {
-        let script = Script::new().on(0, Fault::WrongHit(150)).on(0, Fault::OutsideHit);
+        let script = Script::new().on(0, Fault::WrongHit(at(150))).on(0, Fault::OutsideHit);
         let batch = batch(100, 200, 32);
         let hits = scan(&mut Sim::new().script(script), &batch).unwrap().hits;
         let bad: Vec<_> = hits.iter().map(|&hit| verify(&batch, hit).unwrap_err()).collect();
-        let [BadHit::Filtered { nonce: 150, .. }, BadHit::Outside { nonce: 200, .. }] = bad[..]
+        let [
+            BadHit::Filtered { nonce: 150, .. },
+            BadHit::Outside { hit: Hit { nonce: 200, .. }, .. },
+        ] = bad[..]
         else {
             panic!("{bad:?}");
         };
@@ -422,12 +458,12 @@ mod tests {
 
     #[test]
     fn a_fault_without_effect_did_not_fire() {
-        let outside = Script::new().on(0, Fault::WrongHit(99)).on(0, Fault::WrongHit(200));
-        let hit = Script::new().on(0, Fault::WrongHit(150));
+        let outside = Script::new().on(0, Fault::WrongHit(at(99))).on(0, Fault::WrongHit(at(200)));
+        let hit = Script::new().on(0, Fault::WrongHit(at(150)));
         let late = Script::new().on(1, Fault::Lost);
         for script in [outside, hit, late] {
             let (scan, fired) = play(script);
-            assert_eq!((scan.unwrap().hits, fired), (vec![150, 160], vec![]));
+            assert_eq!((nonces(&scan.unwrap()), fired), (vec![150, 160], vec![]));
         }
         let script = Script::new().since(0, Fault::OutsideHit).since(0, Fault::MissHits);
         let mut sim = Sim::planted(vec![]).script(script);
@@ -443,7 +479,7 @@ mod tests {
     fn faults_of_one_batch_act_in_order() {
         let script = Script::new().on(0, Fault::MissHits).since(0, Fault::OutsideHit);
         let (scan, fired) = play(script);
-        assert_eq!(scan.unwrap().hits, [200]);
+        assert_eq!(nonces(&scan.unwrap()), [200]);
         assert_eq!(fired, [(0, Fault::MissHits), (0, Fault::OutsideHit)]);
     }
 
@@ -496,7 +532,7 @@ mod tests {
         }
         assert_eq!(sim.begin(batch(2, 9, 32)), Err(DeviceError::Full(2)));
         for start in 0..2 {
-            assert_eq!(sim.finish(LIMIT).unwrap().nonces.start(), start);
+            assert_eq!(sim.finish(LIMIT).unwrap().region.nonces.start(), start);
         }
         assert_eq!(sim.finish(LIMIT), Err(DeviceError::Idle));
     }
@@ -507,5 +543,61 @@ mod tests {
         assert!(matches!(Sim::new().begin(too_large.clone()), Err(DeviceError::Driver(_))));
         assert!(Sim::planted(vec![]).begin(too_large).is_ok());
         assert!(Sim::new().begin(batch(1, HASHED_BATCH + 1, 32)).is_ok());
+    }
+
+    /// Headers of the job of [`batch`], which has two rolls of 16.
+    fn wide_batch(start: u64, end: u64, bits: u32) -> Batch {
+        let headers = Headers::new(start, end).unwrap();
+        let batch = batch(0, 100, bits);
+        Batch { region: Region { headers, ..batch.region }, ..batch }
+    }
+
+    #[test]
+    fn many_headers_are_scanned_as_by_the_cpu_and_can_be_mirrored() {
+        let width = Width { least: 4, most: 16, filter: Filter::new(3), ..Width::ONE };
+        let batch = wide_batch(17, 23, 4);
+        let truth = scan(&mut Sim::new().wide(width), &batch).unwrap();
+        let mut cpu = scan(&mut Cpu::open(None).unwrap(), &batch).unwrap();
+        cpu.hits.sort_unstable();
+        assert_eq!((&cpu.hits, cpu.region), (&truth.hits, truth.region));
+        assert!(truth.hits.iter().any(|hit| hit.header != 17));
+        assert_eq!(truth.elapsed, Duration::from_nanos(600));
+
+        let sim = Sim::new().wide(width).script(Script::new().since(0, Fault::MirrorHeaders));
+        let fired = sim.fired();
+        let mut mirrored = scan(&mut { sim }, &batch).unwrap();
+        assert_eq!(fired.count(), 1);
+        for Hit { header, .. } in &mut mirrored.hits {
+            *header = 17 + 22 - *header;
+        }
+        assert_eq!(mirrored, truth);
+    }
+
+    #[test]
+    fn headers_that_it_does_not_take_at_once_are_refused() {
+        let width = Width { least: 4, most: 16, filter: Filter::new(3), ..Width::ONE };
+        let mut sim = Sim::new().wide(width);
+        for (start, end, bits, takes) in [
+            (3, 4, 0, true),
+            (0, 3, 3, false),
+            (0, 4, 3, true),
+            (0, 4, 2, false),
+            (0, 16, 3, true),
+            (16, 32, 3, true),
+            (0, 17, 3, false),
+            (14, 18, 3, false),
+        ] {
+            let told = scan(&mut sim, &wide_batch(start, end, bits));
+            assert_eq!(told.is_ok(), takes, "{start}..{end} with {bits}");
+            if let Err(error) = told {
+                assert!(matches!(error, DeviceError::Headers { .. }), "{error}");
+            }
+        }
+        let refused = Sim::new().wide(width).begin(wide_batch(0, 17, 3)).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the device takes one header, or 4 to 16 with a filter of 3 leading zero bits or more, all of \
+             one roll; a batch has the headers 0..17"
+        );
     }
 }

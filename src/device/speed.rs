@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::driver::Driver;
 use super::{Device, DeviceError, within};
-use crate::chain::{KNOWN_BLOCKS, with_nonce};
+use crate::chain::{self, KNOWN_BLOCKS};
 use crate::limits::SELFTEST_DEADLINE;
-use crate::work::{Assignment, Filter, Job, JobId, Nonces, rate};
+use crate::work::{Assignment, Filter, Headers, Job, JobId, Nonces, Region, Rolls, rate};
 
 /// Runs a device for about `time` and returns hashes per second, together with the device.
 ///
@@ -31,22 +31,16 @@ fn run(
     batch_time: Duration,
 ) -> Result<(f64, Box<dyn Device>), DeviceError> {
     let mut driver = Driver::new(device, batch_time);
-    let header =
-        KNOWN_BLOCKS[0].header().map_err(|error| DeviceError::Driver(error.to_string()))?;
-    let job = Job {
-        id: JobId(0),
-        header: with_nonce(&header, 0),
-        target: header.target(),
-        nonces: Nonces::ALL,
-    };
-    let job = Arc::new(job);
+    let job = Arc::new(job(driver.info().width.most)?);
+    let most = Headers::ALL.split_at(driver.info().width.most.into()).0;
+    let region = Region { headers: most, nonces: Nonces::ALL };
     let begun = Instant::now();
     let (mut warm, mut hashes) = (None, 0_u64);
     let speed = loop {
         if driver.is_idle() {
             driver.accept(Assignment {
                 job: Arc::clone(&job),
-                nonces: Nonces::ALL,
+                region,
                 filter: Filter::WORD,
                 batch_cap: u64::MAX,
             });
@@ -57,7 +51,7 @@ fn run(
             None if now - begun >= time / 2 => warm = Some(now),
             None => {}
             Some(warm) => {
-                hashes += batch.nonces.len();
+                hashes += batch.region.len();
                 if let Some(rate) = rate(hashes, now - warm).filter(|_| now - begun >= time) {
                     break rate;
                 }
@@ -67,4 +61,13 @@ fn run(
     driver.abandon(JobId(0));
     while driver.step()?.is_some() {}
     Ok((speed, driver.into_device()))
+}
+
+/// Work for a device that takes `headers` headers at once.
+fn job(headers: u32) -> Result<Job, DeviceError> {
+    let driver_error = |error: &dyn std::fmt::Display| DeviceError::Driver(error.to_string());
+    let header = KNOWN_BLOCKS[0].header().map_err(|error| driver_error(&error))?;
+    let mask = chain::version_rolling_bits(headers.next_power_of_two().ilog2());
+    let rolls = Rolls::new(header, mask, 1, None).map_err(|error| driver_error(&error))?;
+    Ok(Job { id: JobId(0), rolls, target: header.target(), nonces: Nonces::ALL })
 }

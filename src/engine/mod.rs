@@ -16,7 +16,9 @@ use bitcoin::BlockHash;
 
 use crate::chain;
 use crate::limits::{FAULTS_PER_DEVICE, HITS_PER_BATCH};
-use crate::work::{Assignment, Batch, Coverage, Job, JobId, Nonces, Scan, Share, verify};
+use crate::work::{
+    Assignment, Batch, Coverage, Hit, Job, JobId, Region, Scan, Share, Width, verify,
+};
 
 pub use ledger::{Ledger, LedgerError, Reason, Tally};
 pub use report::{Counters, DeviceReport, JobReport};
@@ -37,8 +39,8 @@ impl fmt::Display for DeviceId {
 /// What happens to the engine.
 #[derive(Debug)]
 pub enum Input {
-    /// A device is ready; it passed its self-test when it was opened.
-    Joined(DeviceId),
+    /// A device is ready and takes that many headers at once; it passed its self-test when it was opened.
+    Joined(DeviceId, Width),
     /// A new job. The one before must have ended.
     Job(Arc<Job>),
     /// A device finished a batch.
@@ -50,14 +52,14 @@ pub enum Input {
         /// What it says.
         scan: Scan,
     },
-    /// A device gave back nonces that it had not begun, because their job was abandoned.
+    /// A device gave back hashes that it had not begun, because their job was abandoned.
     GaveBack {
         /// Who.
         device: DeviceId,
         /// Of which job.
         job: JobId,
-        /// Which nonces.
-        nonces: Nonces,
+        /// Which hashes.
+        region: Region,
     },
     /// A device broke. It says nothing more.
     Failed {
@@ -79,7 +81,7 @@ pub enum Output {
     Abandon(JobId),
     /// Give the device no more work and close it.
     Dismiss(DeviceId, String),
-    /// A nonce meets the job's target.
+    /// A hash meets the job's target.
     Found(DeviceId, Share),
     /// A device made a mistake. It was counted.
     Fault(DeviceId, String),
@@ -100,8 +102,8 @@ struct Current {
     job: Arc<Job>,
     ledger: Ledger,
     counters: Counters,
-    /// Candidates among nonces that were given back: when those are scanned again, they are known.
-    known: HashSet<u32>,
+    /// Candidates among hashes that were given back: when those are scanned again, they are known.
+    known: HashSet<Hit>,
     batch_cap: u64,
     begun: Instant,
     ending: bool,
@@ -117,11 +119,11 @@ impl Engine {
     /// Takes one event at `now` and appends what follows from it.
     pub fn handle(&mut self, input: Input, now: Instant, outputs: &mut Vec<Output>) {
         match input {
-            Input::Joined(device) => self.roster.join(device),
+            Input::Joined(device, width) => self.roster.join(device, width),
             Input::Job(job) => self.begin(job, now),
             Input::Scanned { device, batch, scan } => self.scanned(device, &batch, &scan, outputs),
-            Input::GaveBack { device, job, nonces } => {
-                self.gave_back(device, job, nonces, outputs);
+            Input::GaveBack { device, job, region } => {
+                self.gave_back(device, job, region, outputs);
             }
             Input::Failed { device, why } => self.dismiss(device, why, outputs),
             Input::End(job) => {
@@ -137,13 +139,13 @@ impl Engine {
         self.finish(now, outputs);
     }
 
-    /// The account of the job at work: nonces and counters so far.
+    /// The account of the job at work: hashes and counters so far.
     #[must_use]
     pub fn progress(&self) -> Option<(&Tally, &Counters)> {
         self.current.as_ref().map(|current| (current.ledger.tally(), &current.counters))
     }
 
-    /// Whether the device has nonces to report on.
+    /// Whether the device has hashes to report on.
     #[must_use]
     pub fn is_busy(&self, device: DeviceId) -> bool {
         self.current.is_some() && self.roster.holds(device) > 0
@@ -152,7 +154,7 @@ impl Engine {
     fn begin(&mut self, job: Arc<Job>, now: Instant) {
         self.roster.new_job();
         self.current = Some(Current {
-            ledger: Ledger::new(job.nonces),
+            ledger: Ledger::new(job.space(), job.rolls.per_roll()),
             counters: Counters::default(),
             known: HashSet::new(),
             batch_cap: job.filter().batch_cap(),
@@ -170,16 +172,16 @@ impl Engine {
         if !self.roster.has(device) {
             return; // dismissed: what it held was given back
         }
-        self.roster.observe(device, batch.nonces.len(), scan.elapsed);
+        self.roster.observe(device, batch.region.len(), scan.elapsed);
         let hits = Hits::verified(batch, scan);
         current.counters.wrong += hits.wrong;
         let (reason, fault) = current.judge(batch, scan, &hits);
         let booked = match reason {
-            None => current.ledger.scanned(device, batch.nonces),
-            Some(reason) => current.ledger.give_back(device, batch.nonces, reason),
+            None => current.ledger.scanned(device, batch.region),
+            Some(reason) => current.ledger.give_back(device, batch.region, reason),
         };
         if let Err(error) = booked {
-            // Nonces that the device did not hold are accounted for elsewhere, and so are their hits.
+            // Hashes that the device did not hold are accounted for elsewhere, and so are the hits.
             self.fault(device, error.to_string(), outputs);
             return;
         }
@@ -194,17 +196,17 @@ impl Engine {
         &mut self,
         device: DeviceId,
         job: JobId,
-        nonces: Nonces,
+        region: Region,
         outputs: &mut Vec<Output>,
     ) {
         let Some(current) = self.current.as_mut().filter(|current| current.job.id == job) else {
             return;
         };
         if !self.roster.has(device) {
-            return; // dismissed meanwhile: these nonces were given back with all that it held
+            return; // dismissed meanwhile: these hashes were given back with all that it held
         }
-        match current.ledger.give_back(device, nonces, Reason::Ended) {
-            Ok(()) => self.roster.release(device, nonces.len()),
+        match current.ledger.give_back(device, region, Reason::Ended) {
+            Ok(()) => self.roster.release(device, region.len()),
             Err(error) => self.fault(device, error.to_string(), outputs),
         }
     }
@@ -230,17 +232,19 @@ impl Engine {
     /// Tops up the devices that run low.
     fn assign(&mut self, outputs: &mut Vec<Output>) {
         let Some(current) = self.current.as_mut().filter(|current| !current.ending) else { return };
-        for (device, mut want) in self.roster.wants(current.ledger.free()) {
+        let filter = current.job.filter();
+        for (device, width, mut want) in self.roster.wants(current.ledger.free()) {
             // What was given back lies in pieces: one of them may be less than the device needs.
-            while let Some(nonces) = current.ledger.take(device, want) {
-                want -= nonces.len();
-                self.roster.hold(device, nonces.len());
+            while let Some(region) = current.ledger.take(device, width.with(filter), want) {
+                // The last nonce of many headers may be more than was wanted.
+                want = want.saturating_sub(region.len());
+                self.roster.hold(device, region.len());
                 outputs.push(Output::Assign(
                     device,
                     Assignment {
                         job: Arc::clone(&current.job),
-                        nonces,
-                        filter: current.job.filter(),
+                        region,
+                        filter,
                         batch_cap: current.batch_cap,
                     },
                 ));
@@ -262,7 +266,7 @@ impl Engine {
 #[derive(Default)]
 struct Hits {
     /// Distinct, in the order of the report.
-    candidates: Vec<(u32, BlockHash)>,
+    candidates: Vec<(Hit, BlockHash)>,
     wrong: u64,
     first_wrong: Option<String>,
 }
@@ -271,12 +275,14 @@ impl Hits {
     fn verified(batch: &Batch, scan: &Scan) -> Self {
         let mut hits = Self::default();
         let mut seen = HashSet::new();
-        for &nonce in &scan.hits {
-            let bad = match verify(batch, nonce) {
-                // Where one nonce was tested twice, another was perhaps not tested.
-                Ok(_) if !seen.insert(nonce) => format!("nonce {nonce:#010x} is reported twice"),
+        for &hit in &scan.hits {
+            let bad = match verify(batch, hit) {
+                // Where one hash was tested twice, another was perhaps not tested.
+                Ok(_) if !seen.insert(hit) => {
+                    format!("nonce {:#010x} of header {} is reported twice", hit.nonce, hit.header)
+                }
                 Ok(hash) => {
-                    hits.candidates.push((nonce, hash));
+                    hits.candidates.push((hit, hash));
                     continue;
                 }
                 Err(bad) => bad.to_string(),
@@ -289,15 +295,15 @@ impl Hits {
 }
 
 impl Current {
-    /// Why the nonces of a batch go back, if they do, and what the device did wrong, if it did.
+    /// Why the hashes of a batch go back, if they do, and what the device did wrong, if it did.
     fn judge(
         &mut self,
         batch: &Batch,
         scan: &Scan,
         hits: &Hits,
     ) -> (Option<Reason>, Option<String>) {
-        if scan.nonces != batch.nonces {
-            let why = format!("it was given {} and reports on {}", batch.nonces, scan.nonces);
+        if scan.region != batch.region {
+            let why = format!("it was given {} and reports on {}", batch.region, scan.region);
             return (Some(Reason::Partial), Some(why));
         }
         match (&scan.coverage, &hits.first_wrong) {
@@ -306,7 +312,7 @@ impl Current {
                 (Some(Reason::Partial), Some(format!("an incomplete report: {why}")))
             }
             (Coverage::Overflow { found }, None) => {
-                match self.overflowed(batch.nonces.len(), *found) {
+                match self.overflowed(batch.region.len(), *found) {
                     None => (Some(Reason::Overflow), None),
                     why => (Some(Reason::Partial), why),
                 }
@@ -316,35 +322,34 @@ impl Current {
     }
 
     /// Makes batches so small that the hits found here would fit. Returns why that cannot be.
-    fn overflowed(&mut self, nonces: u64, found: u64) -> Option<String> {
+    fn overflowed(&mut self, hashes: u64, found: u64) -> Option<String> {
         let most = HITS_PER_BATCH as u64;
-        if found <= most || found > nonces {
+        if found <= most || found > hashes {
             // What it said of others was no truer: batches need not stay small for the whole job.
             self.batch_cap = self.job.filter().batch_cap();
             return Some(format!(
-                "it counts {found} hits in {nonces} nonces, and calls that an overflow"
+                "it counts {found} hits in {hashes} hashes, and calls that an overflow"
             ));
         }
         let parts = found.div_ceil(most) * 2;
-        self.batch_cap = self.batch_cap.min((nonces / parts).max(most));
+        self.batch_cap = self.batch_cap.min((hashes / parts).max(most));
         None
     }
 
     /// Counts candidates that are new, and returns those that are shares. What is `rescanned` shows
     /// the same candidates again; what is not is never seen again, so nothing of it is remembered.
-    fn count(&mut self, candidates: Vec<(u32, BlockHash)>, rescanned: bool) -> Vec<Share> {
+    fn count(&mut self, candidates: Vec<(Hit, BlockHash)>, rescanned: bool) -> Vec<Share> {
         let mut shares = Vec::new();
-        for (nonce, hash) in candidates {
-            let is_new =
-                if rescanned { self.known.insert(nonce) } else { !self.known.remove(&nonce) };
+        for (hit, hash) in candidates {
+            let is_new = if rescanned { self.known.insert(hit) } else { !self.known.remove(&hit) };
             if !is_new {
                 continue;
             }
             self.counters.candidates += 1;
             if chain::meets(&hash, &self.job.target) {
                 self.counters.shares += 1;
-                let header = chain::with_nonce(&self.job.header, nonce);
-                shares.push(Share { job: self.job.id, header, hash });
+                let header = self.job.header(hit);
+                shares.push(Share { job: self.job.id, number: hit.header, header, hash });
             }
         }
         shares
@@ -354,7 +359,7 @@ impl Current {
         let tally = self.ledger.tally().clone();
         JobReport {
             job: self.job.id,
-            space: self.job.nonces,
+            space: self.job.space(),
             complete: self.ledger.is_complete(),
             tally,
             counters: self.counters,

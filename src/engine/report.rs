@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{DeviceId, Tally};
-use crate::work::{JobId, Nonces, rate};
+use crate::work::{JobId, Region, rate};
 
 /// Hits counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Hits whose hash passes the filter; each nonce counts once.
+    /// Hits whose hash passes the filter; each counts once.
     pub candidates: u64,
     /// Hits that are none: the device was wrong.
     pub wrong: u64,
@@ -21,8 +21,8 @@ pub struct Counters {
 pub struct JobReport {
     /// Which job.
     pub job: JobId,
-    /// The nonces it had.
-    pub space: Nonces,
+    /// The hashes it had.
+    pub space: Region,
     /// Whether every one of them was scanned.
     pub complete: bool,
     /// Where they are.
@@ -40,7 +40,7 @@ pub struct JobReport {
 pub struct DeviceReport {
     /// Which device.
     pub device: DeviceId,
-    /// Nonces in the batches that it finished, believed or not.
+    /// Hashes in the batches that it finished, believed or not.
     pub tested: u64,
     /// Mistakes since the run began.
     pub faults: u32,
@@ -53,7 +53,7 @@ impl JobReport {
         rate(self.tally.scanned, self.elapsed)
     }
 
-    /// Nonces that were scanned again because a report overflowed.
+    /// Hashes that were tested again because a report overflowed.
     #[must_use]
     pub fn rescanned(&self) -> u64 {
         self.tally.given_back.get(&super::Reason::Overflow).copied().unwrap_or_default()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{DeviceId, DeviceReport};
-use crate::work::Speed;
+use crate::work::{Speed, Width};
 
 /// A device holds about this much work: long enough that it never waits for the engine, short enough
 /// that a slow device does not hold up the end of a job.
@@ -21,8 +21,9 @@ pub(super) struct Roster {
     left: Vec<DeviceReport>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Member {
+    width: Width,
     speed: Speed,
     holds: u64,
     tested: u64,
@@ -30,8 +31,9 @@ struct Member {
 }
 
 impl Roster {
-    pub(super) fn join(&mut self, device: DeviceId) {
-        self.members.entry(device).or_default();
+    pub(super) fn join(&mut self, device: DeviceId, width: Width) {
+        let member = Member { width, speed: Speed::default(), holds: 0, tested: 0, faults: 0 };
+        self.members.entry(device).or_insert(member);
     }
 
     /// Whether the device was there.
@@ -57,24 +59,24 @@ impl Roster {
         }
     }
 
-    pub(super) fn hold(&mut self, device: DeviceId, nonces: u64) {
+    pub(super) fn hold(&mut self, device: DeviceId, hashes: u64) {
         if let Some(member) = self.members.get_mut(&device) {
-            member.holds += nonces;
+            member.holds += hashes;
         }
     }
 
-    pub(super) fn release(&mut self, device: DeviceId, nonces: u64) {
+    pub(super) fn release(&mut self, device: DeviceId, hashes: u64) {
         if let Some(member) = self.members.get_mut(&device) {
-            member.holds = member.holds.saturating_sub(nonces);
+            member.holds = member.holds.saturating_sub(hashes);
         }
     }
 
     /// A batch ended, believed or not.
-    pub(super) fn observe(&mut self, device: DeviceId, nonces: u64, elapsed: Duration) {
-        self.release(device, nonces);
+    pub(super) fn observe(&mut self, device: DeviceId, hashes: u64, elapsed: Duration) {
+        self.release(device, hashes);
         let Some(member) = self.members.get_mut(&device) else { return };
-        member.tested += nonces;
-        member.speed.observe(nonces, elapsed);
+        member.tested += hashes;
+        member.speed.observe(hashes, elapsed);
     }
 
     /// Counts a mistake and returns how many there were.
@@ -85,8 +87,9 @@ impl Roster {
         })
     }
 
-    /// The devices whose stock is half used, and how many nonces each should get of the `free` ones.
-    pub(super) fn wants(&self, free: u64) -> Vec<(DeviceId, u64)> {
+    /// The devices whose stock is half used, with how many headers each takes at once and how many hashes
+    /// it should get of the `free` ones.
+    pub(super) fn wants(&self, free: u64) -> Vec<(DeviceId, Width, u64)> {
         // Near the end everybody gets a share in proportion to its speed, so that all end together.
         // Who was not measured yet gets an equal one.
         #[expect(clippy::cast_precision_loss, reason = "a few devices")]
@@ -101,11 +104,11 @@ impl Roster {
                     clippy::cast_precision_loss,
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,
-                    reason = "an estimate; a share of the nonces of a header is positive and small"
+                    reason = "an estimate; a share of the free hashes is positive; the cast saturates"
                 )]
                 let fair = (free as f64 * share) as u64;
                 let want = stock.saturating_sub(member.holds).min(fair.max(member.smallest()));
-                (member.holds <= stock / 2 && want > 0).then_some((*device, want))
+                (member.holds <= stock / 2 && want > 0).then_some((*device, member.width, want))
             })
             .collect()
     }
@@ -117,7 +120,7 @@ impl Roster {
 }
 
 impl Member {
-    /// Nonces that the device should hold.
+    /// Hashes that the device should hold.
     fn stock(&self) -> u64 {
         #[expect(
             clippy::cast_possible_truncation,

@@ -13,31 +13,36 @@ use self::world::{BATCH_TIME, Interruption, World, easy, truth};
 use super::*;
 use crate::chain::{KNOWN_BLOCKS, KnownBlock, block_hash, with_nonce};
 use crate::device::sim::{Fault, Fired, Script, Sim};
-use crate::work::Filter;
+use crate::work::{Filter, Nonces, Rolls};
 
 const A: DeviceId = DeviceId(0);
 const B: DeviceId = DeviceId(1);
 
 /// All nonces of a real header; the answer is known.
-fn real(block: &KnownBlock) -> (Job, u32) {
+fn real(block: &KnownBlock) -> (Job, Hit) {
     let header = block.header().unwrap();
     let job = Job {
         id: JobId(u64::from(block.height)),
-        header: with_nonce(&header, 0),
+        rolls: Rolls::one(with_nonce(&header, 0)),
         target: header.target(),
         nonces: Nonces::ALL,
     };
-    (job, header.nonce)
+    (job, at(header.nonce))
 }
 
 /// Few nonces with many hits.
 fn small(id: u64, start: u64, length: u64, target: Target) -> Job {
     let header = KNOWN_BLOCKS[0].header().unwrap();
     let nonces = Nonces::new(start, start + length).unwrap();
-    Job { id: JobId(id), header, target, nonces }
+    Job { id: JobId(id), rolls: Rolls::one(header), target, nonces }
 }
 
-fn sim(hits: &[u32], rate: u64) -> Sim {
+/// A nonce of the first header.
+fn at(nonce: u32) -> Hit {
+    Hit { header: 0, nonce }
+}
+
+fn sim(hits: &[Hit], rate: u64) -> Sim {
     Sim::planted(hits.to_vec()).rate(NonZeroU64::new(rate).unwrap())
 }
 
@@ -45,15 +50,15 @@ fn world(sims: Vec<Sim>) -> World {
     World::new(Instant::now(), sims)
 }
 
-fn found(world: &World) -> Vec<u32> {
-    let mut nonces: Vec<u32> =
-        world.story.shares.iter().map(|(_, share)| share.header.nonce).collect();
-    nonces.sort_unstable();
-    nonces
+fn found(world: &World) -> Vec<Hit> {
+    let hit = |share: &Share| Hit { header: share.number, nonce: share.header.nonce };
+    let mut hits: Vec<Hit> = world.story.shares.iter().map(|(_, share)| hit(share)).collect();
+    hits.sort_unstable();
+    hits
 }
 
 /// Few hits, found by hashing: the first are at 0 to 65536.
-fn easy_job(id: u64) -> (Job, Vec<u32>) {
+fn easy_job(id: u64) -> (Job, Vec<Hit>) {
     let job = small(id, 0, 1 << 16, easy(8));
     let hits = truth(&job);
     (job, hits)
@@ -72,7 +77,7 @@ mod sharing {
         assert!(report.tally.given_back.is_empty());
         let [(_, share)] = world.story.shares[..] else { panic!("{:?}", world.story.shares) };
         assert_eq!(Ok(share.hash), block.hash());
-        assert_eq!((share.header.nonce, block_hash(&share.header)), (answer, share.hash));
+        assert_eq!((share.header.nonce, block_hash(&share.header)), (answer.nonce, share.hash));
         let tested: Vec<u64> = report.devices.iter().map(|device| device.tested).collect();
         assert_eq!(tested.iter().sum::<u64>(), 1 << 32);
         assert_eq!((&world.story.faults[..], &world.story.dismissed[..]), (&[][..], &[][..]));
@@ -111,6 +116,96 @@ mod sharing {
     }
 }
 
+mod rolling {
+    use super::*;
+
+    fn wide(most: u32, rate: u64, hits: &[Hit]) -> Sim {
+        sim(hits, rate).wide(Width {
+            least: most.min(64),
+            most,
+            filter: Filter::WORD,
+            ..Width::ONE
+        })
+    }
+
+    /// All version bits of BIP 320, few nonces, and hits at the ends and in between.
+    fn rolled(id: u64, nonces: u64) -> (Job, Vec<Hit>) {
+        let header = KNOWN_BLOCKS[30].header().unwrap();
+        let rolls = Rolls::new(header, chain::VERSION_ROLLING_MASK, 2, None).unwrap();
+        let nonces = Nonces::around(header.nonce, nonces / 2, nonces);
+        let job = Job { id: JobId(id), rolls, target: header.target(), nonces };
+        let solution =
+            Hit { header: job.rolls.number_of(header.version).unwrap(), nonce: header.nonce };
+        (job, vec![solution])
+    }
+
+    #[test]
+    fn devices_of_widths_1_4_and_65536_share_all_versions() {
+        for nonces in [1, 9, 1000] {
+            let (job, hits) = rolled(1, nonces);
+            let speeds = [(1, 300_000), (4, 2_000_000), (1 << 16, 40_000_000)];
+            let sims = speeds.map(|(most, rate)| wide(most, rate, &hits));
+            let mut world = world(sims.into());
+            let report = world.work(job);
+            assert!(report.complete && report.tally.given_back.is_empty());
+            assert_eq!(report.tally.scanned, nonces << 17);
+            assert_eq!(found(&world), hits);
+            let [(_, share)] = world.story.shares[..] else { panic!("{:?}", world.story.shares) };
+            assert_eq!(share.header, KNOWN_BLOCKS[30].header().unwrap(), "version and all");
+            // Who is wide works wide: it gets what it must, and no more than its share, in one piece.
+            for (device, region) in &world.story.assigned {
+                let most = u64::from(speeds[usize::from(device.0)].0);
+                assert!(region.headers.len() <= most, "{device}: {region}");
+            }
+            let widest = world.story.believed.iter().map(|region| region.headers.len()).max();
+            assert!(widest >= Some((1 << 16) - 8), "{widest:?}");
+            assert!(world.engine.current.is_none());
+        }
+    }
+
+    #[test]
+    fn planted_hits_in_every_corner_are_found_once() {
+        // Real hits of an easy target, so that every one of them verifies.
+        let header = KNOWN_BLOCKS[30].header().unwrap();
+        let rolls = Rolls::new(header, chain::version_rolling_bits(10), 3, None).unwrap();
+        let nonces = Nonces::new((1 << 32) - 20, 1 << 32).unwrap();
+        let job = Job { id: JobId(1), rolls, target: easy(9), nonces };
+        let hits = truth(&job);
+        let width = |most| Width { least: 3, most, filter: Filter::new(9), ..Width::ONE };
+        let sims = [width(700), width(4), Width::ONE, width(1 << 16)];
+        let sims = sims.map(|width| sim(&hits, 1_000_000).wide(width));
+        let mut world = world(sims.into());
+        let report = world.work(job);
+        assert!(report.complete && hits.len() > 80);
+        assert_eq!(found(&world), hits);
+        assert!(world.story.faults.is_empty());
+    }
+
+    #[test]
+    fn an_easy_target_makes_every_device_narrow() {
+        let (job, _) = rolled(1, 1);
+        let rolls = Rolls::new(job.rolls.header(0), 0x1e000, 1, None).unwrap();
+        let nonces = Nonces::new(0, 1000).unwrap();
+        let job = Job { rolls, nonces, target: easy(8), ..job };
+        let hits = truth(&job);
+        let mut world = world(vec![wide(16, 1_000_000, &hits), wide(1, 1_000_000, &hits)]);
+        assert!(world.work(job).complete);
+        assert_eq!(found(&world), hits);
+        assert!(world.story.assigned.iter().all(|(_, region)| region.headers.len() == 1));
+    }
+
+    #[test]
+    fn headers_taken_for_each_other_cost_no_hit() {
+        let (job, hits) = rolled(1, 4);
+        let mirror = Script::new().since(0, Fault::MirrorHeaders);
+        let liar = wide(1 << 16, 1_000_000, &hits).script(mirror);
+        let mut world = world(vec![liar, wide(4, 1_000_000, &hits)]);
+        let report = world.work(job);
+        assert!(report.complete);
+        assert_eq!(found(&world), hits);
+    }
+}
+
 mod faults {
     use super::*;
 
@@ -128,7 +223,7 @@ mod faults {
         (world, report, fired)
     }
 
-    /// What the faults of a device are called, and how many nonces went back for which reason.
+    /// What the faults of a device are called, and how many hashes went back for which reason.
     fn consequences(world: &World, report: &JobReport) -> (Vec<String>, Vec<Reason>) {
         assert!(world.story.faults.iter().all(|(device, _)| *device == A));
         let names = world.story.faults.iter().map(|(_, why)| why.clone()).collect();
@@ -138,7 +233,7 @@ mod faults {
     #[test]
     fn a_wrong_report_is_done_again() {
         let (_, hits) = easy_job(1);
-        let wrong = (0..256).find(|nonce| !hits.contains(nonce)).unwrap();
+        let wrong = (0..256).map(at).find(|hit| !hits.contains(hit)).unwrap();
         let cases = [
             (0, Fault::WrongHit(wrong), Reason::WrongHit, "lacks the 8 leading zero bits", 1),
             (2, Fault::OutsideHit, Reason::WrongHit, "lies outside the batch", 1),
@@ -211,7 +306,7 @@ mod faults {
         // What was found is found, whatever became of the finder.
         let found = found(&world);
         let is_scanned =
-            |hit: &u32| world.story.believed.iter().any(|nonces| nonces.contains(*hit));
+            |hit: &Hit| world.story.believed.iter().any(|region| region.contains(*hit));
         assert!(hits.iter().filter(|hit| is_scanned(hit)).all(|hit| found.contains(hit)));
         assert!(found.iter().all(|hit| hits.contains(hit)));
         // The next job ends at once, and so does one with nothing to do.
@@ -241,7 +336,7 @@ mod faults {
         world.reckless = 16;
         let report = world.work(job);
         assert!(report.complete && report.rescanned() > 0);
-        assert_eq!(found(&world), (1_000_000..1_020_000).collect::<Vec<u32>>());
+        assert_eq!(found(&world), (1_000_000..1_020_000).map(at).collect::<Vec<Hit>>());
         assert_eq!(report.counters.shares, 20_000);
         assert!(world.story.faults.is_empty());
     }
@@ -254,7 +349,7 @@ mod faults {
         assert!(world.story.faults.iter().all(|(_, why)| why.contains("calls that an overflow")));
         assert_eq!(world.story.dismissed.len(), 1);
         assert!(report.rescanned() > 0, "the first overflows were possible");
-        let largest = world.story.believed.iter().map(|nonces| nonces.len()).max();
+        let largest = world.story.believed.iter().map(|region| region.len()).max();
         assert!(largest > Some(2000), "batches stayed small: {largest:?}");
     }
 }

@@ -17,19 +17,19 @@ const PLAIN_LINE: Duration = Duration::from_secs(30);
 pub struct Progress {
     bar: ProgressBar,
     title: String,
-    nonces: u64,
+    hashes: u64,
     begun: Instant,
     /// When the next plain line is due; never on a terminal or when quiet.
     plain: Option<Cell<Duration>>,
 }
 
 impl Progress {
-    /// A bar for `nonces` nonces on a terminal, plain lines elsewhere, nothing when `quiet`.
+    /// A bar for `hashes` hashes on a terminal, plain lines elsewhere, nothing when `quiet`.
     #[must_use]
-    pub fn new(nonces: u64, title: &str, quiet: bool) -> Self {
+    pub fn new(hashes: u64, title: &str, quiet: bool) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
         let bar =
-            if quiet || !on_terminal { ProgressBar::hidden() } else { ProgressBar::new(nonces) };
+            if quiet || !on_terminal { ProgressBar::hidden() } else { ProgressBar::new(hashes) };
         // The template is constant; if it were wrong the default style would do.
         if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3} %  {msg}")
         {
@@ -37,7 +37,7 @@ impl Progress {
         }
         bar.set_prefix(title.to_owned());
         let plain = (!quiet && !on_terminal).then(|| Cell::new(PLAIN_LINE));
-        Self { bar, title: title.to_owned(), nonces, begun: Instant::now(), plain }
+        Self { bar, title: title.to_owned(), hashes, begun: Instant::now(), plain }
     }
 
     /// Shows what was scanned so far.
@@ -46,7 +46,7 @@ impl Progress {
         if let Some(due) = self.plain.as_ref().filter(|due| elapsed >= due.get()) {
             due.set(elapsed + PLAIN_LINE);
             let message = self.message(tally, elapsed);
-            let percent = tally.scanned * 100 / self.nonces.max(1);
+            let percent = tally.scanned * 100 / self.hashes.max(1);
             // Nothing can be done when it cannot be shown.
             let _ = writeln!(std::io::stderr(), "{}: {percent} %, {message}", self.title);
         }
@@ -57,7 +57,7 @@ impl Progress {
     }
 
     fn message(&self, tally: &Tally, elapsed: Duration) -> String {
-        let left = self.nonces.saturating_sub(tally.scanned);
+        let left = self.hashes.saturating_sub(tally.scanned);
         let speed = rate(tally.scanned, elapsed);
         let left = speed.filter(|speed| *speed > 0.0).and_then(|speed| {
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]

@@ -41,11 +41,11 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// Nonces given back, by reason: `4,096 (overflow), 12 (lost)`, or `none`.
+/// Hashes given back, by reason: `4,096 (overflow), 12 (lost)`, or `none`.
 #[must_use]
 pub fn given_back(reasons: &BTreeMap<Reason, u64>) -> String {
     let list: Vec<String> =
-        reasons.iter().map(|(reason, nonces)| format!("{} ({reason})", count(*nonces))).collect();
+        reasons.iter().map(|(reason, hashes)| format!("{} ({reason})", count(*hashes))).collect();
     if list.is_empty() { "none".to_owned() } else { list.join(", ") }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bitcoin::Target;
 
-use super::{Job, Nonces};
+use super::{Hit, Job, Region};
 use crate::chain;
 use crate::limits::HITS_PER_BATCH;
 
@@ -23,8 +23,9 @@ impl Filter {
 
     /// `bits` leading zero bits; more than 32 count as 32.
     #[must_use]
-    pub fn new(bits: u32) -> Self {
-        Self(bits.min(32) as u8)
+    #[expect(clippy::cast_possible_truncation, reason = "below 32")]
+    pub const fn new(bits: u32) -> Self {
+        Self(if bits < 32 { bits as u8 } else { 32 })
     }
 
     /// The strictest filter that lets every hash at or below `target` pass.
@@ -61,16 +62,16 @@ impl Filter {
     }
 }
 
-/// A range of a job for one device, which cuts it into batches.
+/// A region of a job for one device, which cuts it into batches.
 #[derive(Debug, Clone)]
 pub struct Assignment {
     /// The job.
     pub job: Arc<Job>,
-    /// The nonces, held by the device from now on.
-    pub nonces: Nonces,
+    /// The hashes, held by the device from now on.
+    pub region: Region,
     /// What to look for.
     pub filter: Filter,
-    /// Most nonces in a batch, so that its hits fit a report.
+    /// Most hashes in a batch, so that its hits fit a report.
     pub batch_cap: u64,
 }
 
@@ -79,8 +80,8 @@ pub struct Assignment {
 pub struct Batch {
     /// The job it is cut from.
     pub job: Arc<Job>,
-    /// The nonces to test, a part of the job's.
-    pub nonces: Nonces,
+    /// The hashes to test, a part of the job's.
+    pub region: Region,
     /// What to look for.
     pub filter: Filter,
 }
@@ -88,10 +89,10 @@ pub struct Batch {
 /// A device's report on one batch. Its hits are candidates: only [`super::verify`] makes a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {
-    /// The nonces of the batch.
-    pub nonces: Nonces,
-    /// Nonces that pass the filter, in any order, as far as the device is right.
-    pub hits: Vec<u32>,
+    /// The region of the batch.
+    pub region: Region,
+    /// Hashes that pass the filter, in any order, as far as the device is right.
+    pub hits: Vec<Hit>,
     /// How much of the batch the report vouches for.
     pub coverage: Coverage,
     /// Time the device spent on it.
@@ -101,14 +102,14 @@ pub struct Scan {
 /// How much of its batch a scan vouches for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Coverage {
-    /// Every nonce was tested and every hit reported.
+    /// Every hash was tested and every hit reported.
     Full,
-    /// More hits than a report holds: the range must be split and scanned again.
+    /// More hits than a report holds: the region must be split and scanned again.
     Overflow {
         /// Hits counted, kept or not.
         found: u64,
     },
-    /// The device cannot prove that it tested every nonce.
+    /// The device cannot prove that it tested every hash.
     Partial {
         /// What was wrong with the report.
         why: String,

@@ -5,7 +5,8 @@ use std::fmt;
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Target};
 
-use super::{Filter, Nonces};
+use super::{Filter, Hit, Nonces, Region, Rolls};
+use crate::chain;
 
 /// Names a job within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,16 +18,16 @@ impl fmt::Display for JobId {
     }
 }
 
-/// A header to find nonces for. Immutable, and shared by every device that works on it.
+/// Headers to find nonces for. Immutable, and shared by every device that works on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// The job's name.
     pub id: JobId,
-    /// The header; its nonce field is ignored.
-    pub header: Header,
+    /// The headers.
+    pub rolls: Rolls,
     /// A hash at or below this is a share.
     pub target: Target,
-    /// The search space.
+    /// The nonces of each header.
     pub nonces: Nonces,
 }
 
@@ -36,14 +37,28 @@ impl Job {
     pub fn filter(&self) -> Filter {
         Filter::for_target(&self.target)
     }
+
+    /// The search space: all nonces of all headers.
+    #[must_use]
+    pub fn space(&self) -> Region {
+        Region { headers: self.rolls.all(), nonces: self.nonces }
+    }
+
+    /// The header of a hit, complete with its nonce.
+    #[must_use]
+    pub fn header(&self, hit: Hit) -> Header {
+        chain::with_nonce(&self.rolls.header(hit.header), hit.nonce)
+    }
 }
 
-/// A nonce whose hash, computed on the CPU, meets its job's target.
+/// A header whose hash, computed on the CPU, meets its job's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// The job it solves.
     pub job: JobId,
-    /// The complete header, nonce included.
+    /// The header's number in the job.
+    pub number: u32,
+    /// The complete header: version, time, merkle root and nonce as they were rolled.
     pub header: Header,
     /// The header's hash.
     pub hash: BlockHash,

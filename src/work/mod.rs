@@ -1,15 +1,21 @@
-//! What is mined: jobs, ranges of nonces, batches, their scans, and the verification of each hit.
+//! What is mined: jobs, their headers and nonces, batches, their scans, and the verification of each hit.
 //!
 //! Plain data. Nothing here knows a device, a thread or a clock.
 
 mod batch;
 mod job;
-mod nonces;
 mod rate;
+mod region;
+mod rolls;
+mod span;
 mod verify;
+mod width;
 
 pub use batch::{Assignment, Batch, Coverage, Filter, Scan};
 pub use job::{Job, JobId, Share};
-pub use nonces::{Nonces, NoncesError};
 pub use rate::{Speed, rate};
+pub use region::{Hit, Region};
+pub use rolls::{Coinbase, Rolls, RollsError};
+pub use span::{Headers, Nonces, Span, SpanError};
 pub use verify::{BadHit, verify};
+pub use width::Width;

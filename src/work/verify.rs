@@ -3,49 +3,55 @@
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 
-use super::Batch;
+use super::{Batch, Hit, Region};
 use crate::chain;
 
 /// Why a device's hit is no candidate. Each one is a hardware, driver or compiler error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadHit {
-    /// The nonce was not in the batch.
-    #[error("nonce {nonce:#010x} lies outside the batch {nonces}", nonces = .nonces)]
+    /// The hit was not in the batch.
+    #[error("nonce {:#010x} of header {} lies outside the batch, {region}", .hit.nonce, .hit.header)]
     Outside {
-        /// The nonce reported.
-        nonce: u32,
-        /// The nonces asked for.
-        nonces: super::Nonces,
+        /// The hit reported.
+        hit: Hit,
+        /// The hashes asked for.
+        region: Region,
     },
     /// The hash does not pass the batch's filter.
     #[error(
-        "nonce {nonce:#010x} hashes to {hash}, which lacks the {bits} leading zero bits asked for"
+        "nonce {nonce:#010x} of version {version:#010x} hashes to {hash}, which lacks the {bits} leading \
+        zero bits asked for"
     )]
     Filtered {
+        /// The version of the header reported.
+        version: u32,
         /// The nonce reported.
         nonce: u32,
-        /// Its true hash.
+        /// Their true hash.
         hash: BlockHash,
         /// Leading zero bits asked for.
         bits: u32,
     },
 }
 
-/// Hashes `nonce` with the `sha2` crate, which shares no code with the kernels.
+/// Hashes a hit with the `sha2` crate, which shares no code with the kernels.
 ///
 /// # Errors
 ///
-/// When the nonce is not in the batch, or its hash does not pass the batch's filter.
-pub fn verify(batch: &Batch, nonce: u32) -> Result<BlockHash, BadHit> {
-    if !batch.nonces.contains(nonce) {
-        return Err(BadHit::Outside { nonce, nonces: batch.nonces });
+/// When the hit is not in the batch, or its hash does not pass the batch's filter.
+pub fn verify(batch: &Batch, hit: Hit) -> Result<BlockHash, BadHit> {
+    if !batch.region.contains(hit) {
+        return Err(BadHit::Outside { hit, region: batch.region });
     }
-    let hash = chain::block_hash(&chain::with_nonce(&batch.job.header, nonce));
+    let header = batch.job.header(hit);
+    let hash = chain::block_hash(&header);
     let [.., a, b, c, d] = hash.to_byte_array();
     if batch.filter.passes(u32::from_be_bytes([a, b, c, d])) {
         Ok(hash)
     } else {
-        Err(BadHit::Filtered { nonce, hash, bits: batch.filter.bits() })
+        let version = header.version.to_consensus().cast_unsigned();
+        let (nonce, bits) = (hit.nonce, batch.filter.bits());
+        Err(BadHit::Filtered { version, nonce, hash, bits })
     }
 }

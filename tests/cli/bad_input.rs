@@ -43,7 +43,7 @@ fn bits_that_hold_no_target() {
 #[test]
 fn ranges() {
     for (range, reason) in [
-        ("9..3", "the range 9..3 is reversed: write the smaller nonce first"),
+        ("9..3", "the range 9..3 is reversed: write the smaller number first"),
         ("0..4294967297", "passes 4294967296 (2^32)"),
         ("99999999999999999999..", "passes 4294967296 (2^32)"),
         ("5", "write A..B"),
@@ -92,12 +92,42 @@ fn targets() {
 }
 
 #[test]
+fn rolls() {
+    for (mask, reason) in [
+        ("", "is no version mask: write 1 to 8 hex digits, such as 1fffe000"),
+        ("0x", "such as 1fffe000"),
+        ("1fffe0000", "such as 1fffe000"),
+        ("bits", "such as 1fffe000"),
+        ("-1", "such as 1fffe000"),
+        ("ffffffff", "more than can be counted; leave out a bit, or give 1fffe000"),
+    ] {
+        let said = refused(&["scan", GENESIS, "--device", "cpu", "--version-mask", mask], 2);
+        assert!(said.contains(reason), "{said}");
+    }
+    for (times, reason) in [
+        ("0", "give at least 1"),
+        ("-1", "give a whole number"),
+        ("4294967296", "4294967296 passes 4294967295"),
+        ("4294967295", "4294967295 times from 1231006505 on pass 4294967295"),
+    ] {
+        let said = refused(&["scan", GENESIS, "--device", "cpu", "--times", times], 2);
+        assert!(said.contains(reason), "{said}");
+    }
+    let both = ["--version-mask", "7fffffff", "--times", "2"];
+    let said = refused(&[&["scan", GENESIS, "--device", "cpu"], &both[..]].concat(), 2);
+    assert!(said.contains("4294967296 headers are more than the 4294967295"), "{said}");
+    // 2^54 hashes hold some 2^22 hits of difficulty 1.
+    let said = refused(&["scan", GENESIS, "--device", "cpu", "--version-mask", "3fffff"], 2);
+    assert!(said.contains("of 18014398509481984 hashes meet this target"), "{said}");
+}
+
+#[test]
 fn more_hits_than_a_scan_keeps() {
     let all = "f".repeat(64);
     for option in [["--target", &all], ["--difficulty", "1e-10"]] {
         let arguments = [&["scan", GENESIS, "--device", "cpu"], &option[..]].concat();
         let said = refused(&arguments, 2);
-        assert!(said.contains("about 4294967296 of the nonces 0..4294967296 meet"), "{said}");
+        assert!(said.contains("about 4294967296 of 4294967296 hashes meet"), "{said}");
         assert!(
             said.contains("scan fewer with --nonces A..B or ask for a harder target"),
             "{said}"
@@ -120,7 +150,7 @@ fn devices() {
 #[test]
 fn variants() {
     for (variant, reason) in [
-        ("bogus", "it does not start with its layout, `std`"),
+        ("bogus", "it does not start with its layout: std, boost4"),
         ("std-literal-w63", "a power of two from 1 to 256"),
         ("std-rot13-w64", "rot13"),
         ("", "it does not start with its layout"),

@@ -36,6 +36,8 @@ fn blocks_are_found_and_the_summary_agrees_with_the_events() {
         let [from, to] = [0, 1].map(|end| job["nonces"][end].as_u64().unwrap());
         assert!((from..to).contains(&header.nonce.into()));
         assert_eq!(job["window"], to - from < 1 << 32);
+        // These two are older than version rolling.
+        assert_eq!((&job["version_mask"], &job["headers"]), (&"00000000".into(), &1.into()));
     }
 
     let summary = &told[5];

@@ -3,8 +3,9 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use adit::chain;
+use adit::chain::{self, KNOWN_BLOCKS, KnownBlock};
 use adit::limits::HEADER_LINE;
+use adit::work::Nonces;
 use bitcoin::Target;
 use serde_json::{Value, json};
 
@@ -13,7 +14,12 @@ use crate::{ADIT, GENESIS, GENESIS_HASH, adit, assert_calm, complaint, done, jso
 #[test]
 fn the_genesis_block_is_found_and_accounted_for() {
     let told = json(&scan(GENESIS, &["--nonces", "2083200000..2083300000", "--json"]));
-    let hits = json!([{ "nonce": 2_083_236_893, "version": 1, "hash": GENESIS_HASH }]);
+    let hits = json!([{
+        "nonce": 2_083_236_893,
+        "version": 1,
+        "time": 1_231_006_505,
+        "hash": GENESIS_HASH,
+    }]);
     assert_eq!(told["hits"], hits);
     assert_eq!(told["assigned"], 100_000);
     assert_eq!(told["scanned"], 100_000);
@@ -81,8 +87,8 @@ fn hashes(window: std::ops::Range<u32>) -> Vec<(u32, bitcoin::BlockHash)> {
 
 fn meeting(hashes: &[(u32, bitcoin::BlockHash)], target: &Target) -> Vec<Value> {
     let met = hashes.iter().filter(|(_, hash)| chain::meets(hash, target));
-    met.map(|(nonce, hash)| json!({ "nonce": nonce, "version": 1, "hash": hash.to_string() }))
-        .collect()
+    let told = |(nonce, hash): &(u32, bitcoin::BlockHash)| json!({ "nonce": nonce, "version": 1, "time": 1_231_006_505, "hash": hash.to_string() });
+    met.map(told).collect()
 }
 
 #[test]
@@ -109,6 +115,91 @@ fn a_negative_version_keeps_its_sign() {
     let other = format!("000000a0{}", &GENESIS[8..]);
     let told = json(&scan(&other, &["--difficulty", "1e-6", "--nonces", "0..20000", "--json"]));
     assert_eq!(told["hits"][0]["version"], i64::from(0xa000_0000_u32.cast_signed()));
+}
+
+/// Block 951658 of the main chain, whose version is 253ac004.
+fn rolled() -> KnownBlock {
+    *KNOWN_BLOCKS.last().unwrap()
+}
+
+/// The header with `version` in hex, as `verify` prints it, and another nonce.
+fn with_version(version: u32) -> String {
+    format!("{:08x}{}00000000", version.swap_bytes(), &rolled().header[8..152])
+}
+
+fn nonces_around(block: &KnownBlock, before: u64, length: u64) -> String {
+    Nonces::around(block.header().unwrap().nonce, before, length).to_string()
+}
+
+#[test]
+fn rolled_version_bits_are_found_with_the_nonce() {
+    let (block, nonces) = (rolled(), nonces_around(&rolled(), 20, 50));
+    // Without what BIP 320 lets roll; bit 2 is the miner's own.
+    let zeroed = with_version(0x2000_0004);
+    for (mask, headers) in [("1fffe000", 1 << 16), ("0x053AC000", 1 << 8), ("253ac000", 1 << 9)] {
+        let options = ["--version-mask", mask, "--nonces", &nonces];
+        let told = json(&scan(&zeroed, &[&options[..], &["--json"]].concat()));
+        let header = block.header().unwrap();
+        assert_eq!(
+            told["hits"],
+            json!([{
+                "nonce": header.nonce,
+                "version": 0x253a_c004,
+                "time": header.time,
+                "hash": block.hash,
+            }]),
+            "{mask}"
+        );
+        assert_eq!(
+            (&told["scanned"], &told["assigned"]),
+            (&json!(headers * 50), &json!(headers * 50))
+        );
+        assert_eq!(told["complete"], true);
+    }
+    let told = scan(&zeroed, &["--version-mask", "053ac000", "--nonces", &nonces]);
+    let nonce = block.header().unwrap().nonce;
+    let line =
+        format!("version 253ac004  nonce {nonce:>10} ({nonce:#010x})  hash {}\n", block.hash);
+    assert!(told.starts_with(&line), "{told}");
+    let others = json(&scan(&zeroed, &["--version-mask", "2000", "--nonces", &nonces, "--json"]));
+    assert_eq!((&others["hits"], &others["scanned"]), (&json!([]), &json!(100)));
+}
+
+#[test]
+fn a_later_time_is_found() {
+    let block = rolled();
+    let header = block.header().unwrap();
+    let early = (header.time - 3).swap_bytes();
+    let early = format!("{}{early:08x}{}", &block.header[..136], &block.header[144..]);
+    let nonces = nonces_around(&block, 100, 300);
+    let rolls = ["--version-mask", "0x1000000", "--times", "5", "--nonces", &nonces];
+    let told = json(&scan(&early, &[&rolls[..], &["--json"]].concat()));
+    assert_eq!(told["hits"][0]["time"], header.time);
+    assert_eq!(told["hits"][0]["hash"], block.hash);
+    assert_eq!(told["scanned"], 2 * 5 * 300);
+    let told = scan(&early, &rolls);
+    assert!(told.starts_with(&format!("version 253ac004  time {}  nonce ", header.time)), "{told}");
+}
+
+#[test]
+fn hits_come_by_header_and_nonce() {
+    let options = ["--version-mask", "6", "--times", "2", "--nonces", "0..3000", "--json"];
+    let told = json(&scan(GENESIS, &[&options[..], &["--difficulty", "1e-7"]].concat()));
+    let hits = told["hits"].as_array().unwrap();
+    let order = |hit: &Value| [&hit["time"], &hit["version"], &hit["nonce"]].map(Value::as_i64);
+    assert!(hits.is_sorted_by_key(order), "{hits:?}");
+    let target = chain::target_of_difficulty(1e-7).unwrap();
+    let mut expected = 0;
+    for (version, time) in [(1, 0), (3, 0), (5, 0), (7, 0), (1, 1), (3, 1), (5, 1), (7, 1)] {
+        let mut header = chain::parse_header(GENESIS).unwrap();
+        header.version = bitcoin::block::Version::from_consensus(version);
+        header.time += time;
+        let meets = |nonce: &u32| {
+            chain::meets(&chain::block_hash(&chain::with_nonce(&header, *nonce)), &target)
+        };
+        expected += (0..3000).filter(meets).count();
+    }
+    assert!(hits.len() == expected && expected > 20, "{expected}");
 }
 
 fn scan(header: &str, options: &[&str]) -> String {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::search::{Found, Search};
 use crate::device::DeviceError;
 use crate::limits::{DISPATCHES_IN_FLIGHT, HITS_PER_BATCH};
-use crate::work::{Batch, Nonces};
+use crate::work::{Batch, Headers, Hit, Nonces, Region};
 
 /// How a piece is scanned: [`Search::scan`], except in tests.
 pub(super) type Scanner = fn(&Search, Nonces) -> Found;
@@ -25,17 +25,34 @@ pub(super) struct Crew {
 /// A batch under way, or ended.
 #[derive(Debug)]
 pub(super) struct Run {
-    pub(super) nonces: Nonces,
-    pub(super) found: Found,
+    pub(super) region: Region,
+    /// The first hits, [`HITS_PER_BATCH`] at most.
+    pub(super) hits: Vec<Hit>,
+    /// All hits, kept or not.
+    pub(super) found: u64,
     pub(super) begun: Instant,
     /// When its last piece was tested.
     pub(super) ended: Option<Instant>,
     number: u64,
+    batch: Batch,
+    /// The header at work.
+    header: u32,
     search: Search,
-    /// What no thread has taken yet.
+    /// Of its nonces, what no thread has taken yet.
     left: Nonces,
-    /// Nonces whose result is still out, taken or not.
+    /// The headers after it.
+    next: Headers,
+    /// Hashes whose result is still out, taken or not.
     untested: u64,
+}
+
+/// What a thread takes at a time.
+struct Piece {
+    /// The number of its batch.
+    batch: u64,
+    header: u32,
+    search: Search,
+    nonces: Nonces,
 }
 
 impl Crew {
@@ -64,7 +81,7 @@ impl Crew {
         if queue.runs.len() >= DISPATCHES_IN_FLIGHT {
             return Err(DeviceError::Full(queue.runs.len()));
         }
-        queue.push(batch);
+        queue.push(batch.clone());
         drop(queue);
         self.shared.work.notify_all();
         Ok(())
@@ -116,17 +133,17 @@ impl Shared {
     fn work(&self, scanner: Scanner) {
         let mut queue = self.lock();
         while !queue.closed {
-            let Some((number, search, nonces)) = queue.take() else {
+            let Some(piece) = queue.take() else {
                 queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             drop(queue);
             // Unwind safe: a scan changes nothing but its own result.
-            let result = catch_unwind(AssertUnwindSafe(|| scanner(&search, nonces)));
+            let result = catch_unwind(AssertUnwindSafe(|| scanner(&piece.search, piece.nonces)));
             queue = self.lock();
             match result {
                 Ok(found) => {
-                    if queue.report(number, nonces, &found) {
+                    if queue.report(&piece, &found) {
                         self.ended.notify_all();
                     }
                 }
@@ -159,37 +176,53 @@ struct Queue {
 }
 
 impl Queue {
-    fn push(&mut self, batch: &Batch) {
-        let begun = Instant::now();
+    fn push(&mut self, batch: Batch) {
+        let (begun, region) = (Instant::now(), batch.region);
+        let (first, next) = region.headers.split_at(1);
+        let header = first.first();
         self.runs.push_back(Run {
-            nonces: batch.nonces,
-            found: Found::default(),
+            region,
+            hits: Vec::new(),
+            found: 0,
             begun,
-            ended: batch.nonces.is_empty().then_some(begun),
+            ended: region.is_empty().then_some(begun),
             number: self.begun,
-            search: Search::new(batch),
-            left: batch.nonces,
-            untested: batch.nonces.len(),
+            header,
+            search: Search::new(&batch, header),
+            left: if first.is_empty() { Nonces::one(0).split_at(0).0 } else { region.nonces },
+            next,
+            untested: region.len(),
+            batch,
         });
         self.begun += 1;
     }
 
-    /// A piece of the oldest batch that has one left, and that batch's number.
-    fn take(&mut self) -> Option<(u64, Search, Nonces)> {
+    /// A piece of the oldest batch that has one left.
+    fn take(&mut self) -> Option<Piece> {
         let run = self.runs.iter_mut().find(|run| !run.left.is_empty())?;
-        let (piece, left) = run.left.split_at(PIECE);
+        let (nonces, left) = run.left.split_at(PIECE);
+        let piece = Piece { batch: run.number, header: run.header, search: run.search, nonces };
         run.left = left;
-        Some((run.number, run.search, piece))
+        if left.is_empty() && !run.next.is_empty() {
+            let (header, next) = run.next.split_at(1);
+            run.header = header.first();
+            run.search = Search::new(&run.batch, run.header);
+            (run.left, run.next) = (run.region.nonces, next);
+        }
+        Some(piece)
     }
 
     /// Adds what a piece held; true when its batch has ended.
-    fn report(&mut self, number: u64, piece: Nonces, found: &Found) -> bool {
+    fn report(&mut self, piece: &Piece, found: &Found) -> bool {
         // A batch leaves the queue only when nothing of it is out, so it is there.
-        let Some(run) = self.runs.iter_mut().find(|run| run.number == number) else { return false };
-        let room = HITS_PER_BATCH - run.found.hits.len();
-        run.found.hits.extend(found.hits.iter().take(room));
-        run.found.count += found.count;
-        run.untested -= piece.len();
+        let Some(run) = self.runs.iter_mut().find(|run| run.number == piece.batch) else {
+            return false;
+        };
+        let room = HITS_PER_BATCH - run.hits.len();
+        let hits = found.hits.iter().map(|&nonce| Hit { header: piece.header, nonce });
+        run.hits.extend(hits.take(room));
+        run.found += found.count;
+        run.untested -= piece.nonces.len();
         if run.untested == 0 {
             run.ended = Some(Instant::now());
         }

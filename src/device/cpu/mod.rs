@@ -16,13 +16,15 @@ use self::crew::{Crew, Scanner};
 use self::search::Search;
 use super::{Device, DeviceError, DeviceInfo, Facts, Kind};
 use crate::limits::{DISPATCHES_IN_FLIGHT, HITS_PER_BATCH};
-use crate::work::{Batch, Coverage, Scan};
+use crate::work::{Batch, Coverage, Scan, Width};
 
 /// The processor of this machine.
 ///
 /// Its scans are `Full`, or `Overflow` with the true count. Their time runs from the begin of the batch,
 /// or from the end of the one before if that is later: the sum over all batches is the time in which the
-/// device was busy. A batch without nonces takes none, nor does one that ended before its predecessor.
+/// device was busy. A batch without hashes takes none, nor does one that ended before its predecessor.
+///
+/// It takes any headers, one after the other, and gains nothing from more than one.
 ///
 /// A dropped device stops its threads within a few milliseconds, whatever is under way.
 #[derive(Debug)]
@@ -61,7 +63,8 @@ impl Cpu {
 
     fn with_scanner(threads: Option<NonZeroUsize>, scanner: Scanner) -> Result<Self, DeviceError> {
         let threads = threads.or_else(|| thread::available_parallelism().ok());
-        let info = DeviceInfo::new(Self::facts(), kernel().to_owned(), DISPATCHES_IN_FLIGHT);
+        let info =
+            DeviceInfo::new(Self::facts(), kernel().to_owned(), DISPATCHES_IN_FLIGHT, Width::ONE);
         let crew = Crew::start(threads.map_or(1, NonZeroUsize::get), scanner)?;
         Ok(Self { info, crew, busy_until: None })
     }
@@ -81,12 +84,12 @@ impl Device for Cpu {
         let start = self.busy_until.map_or(run.begun, |end| end.max(run.begun));
         let end = run.ended.map_or(start, |end| end.max(start));
         self.busy_until = Some(end);
-        let coverage = if run.found.count > HITS_PER_BATCH as u64 {
-            Coverage::Overflow { found: run.found.count }
+        let coverage = if run.found > HITS_PER_BATCH as u64 {
+            Coverage::Overflow { found: run.found }
         } else {
             Coverage::Full
         };
-        Ok(Scan { nonces: run.nonces, hits: run.found.hits, coverage, elapsed: end - start })
+        Ok(Scan { region: run.region, hits: run.hits, coverage, elapsed: end - start })
     }
 }
 

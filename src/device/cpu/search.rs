@@ -9,7 +9,7 @@ use crate::chain::{self, SHA256_INITIAL};
 use crate::limits::HITS_PER_BATCH;
 use crate::work::{Batch, Filter, Nonces};
 
-/// All that the nonces of one batch share.
+/// All that the nonces of one header share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Search {
     /// SHA-256's state after the header's first 64 bytes.
@@ -29,9 +29,11 @@ pub(super) struct Found {
 }
 
 impl Search {
-    pub(super) fn new(batch: &Batch) -> Self {
-        let header = &batch.job.header;
-        Self { midstate: chain::midstate(header), head: second_block(header), filter: batch.filter }
+    /// For the header of that number.
+    pub(super) fn new(batch: &Batch, header: u32) -> Self {
+        let header = batch.job.rolls.header(header);
+        let (midstate, head) = (chain::midstate(&header), second_block(&header));
+        Self { midstate, head, filter: batch.filter }
     }
 
     /// Tests every nonce of `nonces`.
@@ -129,16 +131,18 @@ mod tests {
 
     use super::*;
     use crate::chain::{HEADER_LEN, KNOWN_BLOCKS, header_from_bytes};
-    use crate::work::{Job, JobId, verify};
+    use crate::work::{Hit, Job, JobId, Region, Rolls, verify};
 
     fn batch(header: Header, nonces: Nonces, bits: u32) -> Batch {
-        let job = Job { id: JobId(0), header, target: Target::MAX, nonces };
-        Batch { job: Arc::new(job), nonces, filter: Filter::new(bits) }
+        let job = Job { id: JobId(0), rolls: Rolls::one(header), target: Target::MAX, nonces };
+        let region = Region::first_header(nonces);
+        Batch { job: Arc::new(job), region, filter: Filter::new(bits) }
     }
 
     /// What a plain loop over the whole headers finds.
     fn plainly(batch: &Batch) -> Vec<u32> {
-        batch.nonces.iter().filter(|&nonce| verify(batch, nonce).is_ok()).collect()
+        let hits = batch.region.iter().filter(|&hit| verify(batch, hit).is_ok());
+        hits.map(|Hit { nonce, .. }| nonce).collect()
     }
 
     #[test]
@@ -148,8 +152,8 @@ mod tests {
             for (before, length) in [(0, 1), (0, 9), (8, 9), (1, 2), (500, 1001)] {
                 let batch = batch(header, Nonces::around(header.nonce, before, length), 32);
                 let expected = plainly(&batch);
-                let found = Search::new(&batch).scan(batch.nonces);
-                assert_eq!(found.hits, expected, "{} {}", block.height, batch.nonces);
+                let found = Search::new(&batch, 0).scan(batch.region.nonces);
+                assert_eq!(found.hits, expected, "{} {}", block.height, batch.region);
             }
         }
     }
@@ -162,7 +166,7 @@ mod tests {
             let ahead = Nonces::new(nonce - length, nonce).unwrap();
             let behind = Nonces::new(nonce + 1, nonce + 1 + length).unwrap();
             for nonces in [ahead, behind] {
-                let search = Search::new(&batch(header, nonces, 32));
+                let search = Search::new(&batch(header, nonces, 32), 0);
                 assert_eq!(search.scan(nonces), Found::default(), "{nonces}");
             }
         }
@@ -174,7 +178,7 @@ mod tests {
         for length in [0, 1, 2, 3, 4, 5, 63, 64, 65] {
             let nonces = Nonces::new((1 << 32) - length, 1 << 32).unwrap();
             let batch = batch(header, nonces, 0);
-            let found = Search::new(&batch).scan(nonces);
+            let found = Search::new(&batch, 0).scan(nonces);
             assert_eq!(found.hits, nonces.iter().collect::<Vec<_>>());
             assert_eq!(found.count, length);
         }
@@ -186,7 +190,7 @@ mod tests {
         let kept = HITS_PER_BATCH as u64;
         for length in [kept - 1, kept, kept + 1, 10 * kept] {
             let nonces = Nonces::new(7, 7 + length).unwrap();
-            let found = Search::new(&batch(header, nonces, 0)).scan(nonces);
+            let found = Search::new(&batch(header, nonces, 0), 0).scan(nonces);
             assert_eq!(found.count, length);
             assert_eq!(found.hits.len() as u64, length.min(kept));
         }
@@ -203,7 +207,7 @@ mod tests {
             let header = header_from_bytes(&bytes.try_into().unwrap());
             let batch = batch(header, Nonces::around(start, 0, length), bits);
             let expected = plainly(&batch);
-            let found = Search::new(&batch).scan(batch.nonces);
+            let found = Search::new(&batch, 0).scan(batch.region.nonces);
             prop_assert_eq!(found.count, expected.len() as u64);
             prop_assert_eq!(found.hits, expected);
         }

@@ -6,7 +6,7 @@ use bitcoin::Target;
 use super::search::Found;
 use super::*;
 use crate::chain::KNOWN_BLOCKS;
-use crate::work::{Filter, Job, JobId, Nonces, verify};
+use crate::work::{Filter, Headers, Hit, Job, JobId, Nonces, Region, Rolls, verify};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -16,8 +16,11 @@ fn open(threads: usize) -> Cpu {
 
 fn batch(block: usize, nonces: Nonces, filter: Filter) -> Batch {
     let header = KNOWN_BLOCKS[block].header().unwrap();
-    let job = Job { id: JobId(0), header, target: Target::MAX, nonces };
-    Batch { job: Arc::new(job), nonces, filter }
+    let rolls = Rolls::new(header, 0x1c, 2, None).unwrap();
+    let number = rolls.number_of(header.version).unwrap();
+    let region = Region { headers: Headers::one(number), nonces };
+    let job = Job { id: JobId(0), rolls, target: Target::MAX, nonces };
+    Batch { job: Arc::new(job), region, filter }
 }
 
 fn range(start: u64, end: u64) -> Nonces {
@@ -32,8 +35,8 @@ fn scan(cpu: &mut Cpu, batch: &Batch) -> Scan {
 }
 
 /// What a plain loop over the whole headers finds.
-fn plainly(batch: &Batch) -> Vec<u32> {
-    batch.nonces.iter().filter(|&nonce| verify(batch, nonce).is_ok()).collect()
+fn plainly(batch: &Batch) -> Vec<Hit> {
+    batch.region.iter().filter(|&hit| verify(batch, hit).is_ok()).collect()
 }
 
 #[test]
@@ -46,7 +49,7 @@ fn finds_the_nonces_of_known_blocks() {
             let scan = scan(&mut cpu, &batch);
             assert_eq!(scan.hits, plainly(&batch), "{}", block.height);
             assert_eq!(scan.coverage, Coverage::Full);
-            assert_eq!(scan.nonces, batch.nonces);
+            assert_eq!(scan.region, batch.region);
         }
     }
 }
@@ -68,8 +71,21 @@ fn short_ranges_and_both_ends_of_the_header() {
             let batch = batch(1, nonces, Filter::new(5));
             let scan = scan(&mut cpu, &batch);
             assert_eq!(scan.hits, plainly(&batch), "{nonces}");
-            assert_eq!((scan.nonces, scan.coverage), (nonces, Coverage::Full));
+            assert_eq!((scan.region, scan.coverage), (batch.region, Coverage::Full));
         }
+    }
+}
+
+#[test]
+fn many_headers_are_scanned_one_after_the_other() {
+    let mut cpu = open(3);
+    for (first, count, nonces) in [(0, 16, 300), (3, 5, 1), (9, 2, 5000), (2, 0, 9), (1, 7, 0)] {
+        let one = batch(0, range(77, 77 + nonces), Filter::new(6));
+        let headers = Headers::new(first, first + count).unwrap();
+        let batch = Batch { region: Region { headers, ..one.region }, ..one };
+        let scan = scan(&mut cpu, &batch);
+        assert_eq!(scan.hits, plainly(&batch), "{}", batch.region);
+        assert_eq!((scan.region, scan.coverage), (batch.region, Coverage::Full));
     }
 }
 
@@ -84,7 +100,7 @@ fn an_overflow_tells_the_true_count() {
             if length > kept { Coverage::Overflow { found: length } } else { Coverage::Full };
         assert_eq!(scan.coverage, coverage);
         assert_eq!(scan.hits.len(), HITS_PER_BATCH);
-        assert!(scan.hits.iter().all(|&nonce| verify(&batch, nonce).is_ok()));
+        assert!(scan.hits.iter().all(|&hit| verify(&batch, hit).is_ok()));
         scan.hits.dedup();
         assert_eq!(scan.hits.len(), HITS_PER_BATCH, "a hit is kept once");
     }
@@ -101,14 +117,14 @@ fn batches_end_in_the_order_in_which_they_began() {
     let mut expected = batches.iter();
     for (index, batch) in batches.iter().enumerate() {
         if index >= cpu.info().in_flight {
-            assert_eq!(cpu.finish(LIMIT).unwrap().nonces, expected.next().unwrap().nonces);
+            assert_eq!(cpu.finish(LIMIT).unwrap().region, expected.next().unwrap().region);
         }
         cpu.begin(batch.clone()).unwrap();
     }
     for batch in expected {
         let mut scan = cpu.finish(LIMIT).unwrap();
         scan.hits.sort_unstable();
-        assert_eq!((scan.nonces, scan.hits), (batch.nonces, plainly(batch)));
+        assert_eq!((scan.region, scan.hits), (batch.region, plainly(batch)));
     }
 }
 
@@ -122,7 +138,7 @@ fn a_full_device_refuses_and_goes_on_and_an_idle_one_says_so() {
     }
     assert_eq!(cpu.begin(batch.clone()), Err(DeviceError::Full(3)));
     for _ in 0..3 {
-        assert_eq!(cpu.finish(LIMIT).unwrap().nonces, batch.nonces);
+        assert_eq!(cpu.finish(LIMIT).unwrap().region, batch.region);
     }
     assert_eq!(cpu.finish(LIMIT), Err(DeviceError::Idle));
 }

@@ -9,6 +9,7 @@ mod manifest;
 mod open;
 mod pipeline;
 mod ring;
+mod stage;
 mod statistics;
 
 pub use adapter::{Adapter, adapters};

@@ -4,16 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytemuck::Zeroable;
-use wgpu::{BindGroupLayout, BindingType, BufferBindingType, ComputePipeline, PollError, PollType};
+use wgpu::{PollError, PollType};
 
 use super::ring::Ring;
-use super::{Adapter, guarded, pipeline};
-use crate::device::{Device, DeviceError, DeviceInfo, within};
-use crate::kernel::abi::{Params, ROTATIONS, Report};
-use crate::kernel::{JobWords, Kernel, Plan, Test, Variant};
-use crate::limits::{DISPATCHES_IN_FLIGHT, DRIVER_DEADLINE, JOB_SLOTS, MAX_BATCH};
-use crate::work::{Batch, Filter, Job, Scan};
+use super::stage::{self, Stage};
+use super::{Adapter, guarded};
+use crate::device::{Device, DeviceError, DeviceInfo, check_headers, within};
+use crate::kernel::{Test, Variant};
+use crate::limits::{DISPATCHES_IN_FLIGHT, DRIVER_DEADLINE, MAX_BATCH};
+use crate::work::{Batch, Scan, Width};
 
 /// Why an adapter could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,20 +47,20 @@ pub struct Gpu {
 struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
-    /// For targets of difficulty 1 or more. `None` when the variant has the mask test, which serves all.
-    zero_test: Option<Stage>,
-    mask_test: Stage,
+    stages: Stages,
     ring: Ring,
     faults: Arc<Faults>,
-    /// The job whose words were computed last.
-    job: Option<(Arc<Job>, [u32; JOB_SLOTS], Test)>,
     previous_end: Option<Instant>,
 }
 
-struct Stage {
-    pipeline: ComputePipeline,
-    plan: Plan,
-    variant: Variant,
+/// The kernels of a device: the variant that it was opened with, and those in the same forms that serve
+/// what it does not.
+struct Stages {
+    /// For several headers at once, where the variant's layout takes them.
+    wide: Option<Stage>,
+    /// For targets of difficulty 1 or more. `None` when the variant has the mask test, which serves all.
+    zero_test: Option<Stage>,
+    mask_test: Stage,
 }
 
 /// What wgpu's callbacks report from wherever they run.
@@ -74,7 +73,8 @@ struct Faults {
 
 impl Gpu {
     /// Opens an adapter with a kernel: the variant for targets of difficulty 1 or more, its mask twin
-    /// for easier ones. The device is not tested yet; [`crate::device::selftest`] does that.
+    /// for easier ones, and the std layout where it takes several headers and gets one. The device is not
+    /// tested yet; [`crate::device::selftest`] does that.
     ///
     /// # Errors
     ///
@@ -101,31 +101,15 @@ impl Gpu {
             .map_err(|error| OpenError::Refused(error.to_string()))?;
         let faults = Arc::new(Faults::default());
         faults.watch(&device);
-        let layout = bindings(&device);
-        let stage = |variant: Variant| {
-            let kernel = Kernel::new(variant);
-            pipeline::compile(&device, &layout, &kernel)
-                .map(|pipeline| Stage { pipeline, plan: kernel.job, variant })
-                .map_err(|why| OpenError::Compile { variant: variant.to_string(), why })
-        };
-        let zero_test = match variant.test {
-            Test::Word7 => Some(stage(variant)?),
-            Test::Mask => None,
-        };
-        let mask_test = stage(variant.with_test(Test::Mask))?;
-        let info =
-            DeviceInfo::new(adapter.facts.clone(), variant.to_string(), DISPATCHES_IN_FLIGHT);
-        let ring = Ring::new(&device, &layout, DISPATCHES_IN_FLIGHT);
-        let inner = Inner {
-            device,
-            queue,
-            zero_test,
-            mask_test,
-            ring,
-            faults,
-            job: None,
-            previous_end: None,
-        };
+        let stages = Stages::compile(&device, variant)?;
+        let info = DeviceInfo::new(
+            adapter.facts.clone(),
+            variant.to_string(),
+            DISPATCHES_IN_FLIGHT,
+            stage::width(variant),
+        );
+        let ring = Ring::new(&device, DISPATCHES_IN_FLIGHT);
+        let inner = Inner { device, queue, stages, ring, faults, previous_end: None };
         inner.faults.check().map_err(|error| OpenError::Refused(error.to_string()))?;
         Ok(Self { info, inner: Some(inner) })
     }
@@ -163,7 +147,8 @@ impl Device for Gpu {
     }
 
     fn begin(&mut self, batch: Batch) -> Result<(), DeviceError> {
-        self.call(|inner| inner.begin(&batch))
+        let width = self.info.width;
+        self.call(|inner| inner.begin(&batch, width))
     }
 
     fn finish(&mut self, limit: Duration) -> Result<Scan, DeviceError> {
@@ -186,43 +171,17 @@ impl Drop for Gpu {
 }
 
 impl Inner {
-    fn begin(&mut self, batch: &Batch) -> Result<(), DeviceError> {
+    fn begin(&mut self, batch: &Batch, width: Width) -> Result<(), DeviceError> {
         if self.ring.is_full() {
             return Err(DeviceError::Full(self.ring.under_way.len()));
         }
-        // The shader counts in 32 bits: 2^32 nonces would look like none.
-        if batch.nonces.len() > MAX_BATCH {
-            return Err(DeviceError::TooLarge(batch.nonces.len()));
+        // The shader counts in 32 bits: 2^32 hashes would look like none.
+        if batch.region.len() > MAX_BATCH {
+            return Err(DeviceError::TooLarge(batch.region.len()));
         }
-        let zero_test = self.zero_test.as_ref().filter(|_| batch.filter == Filter::WORD);
-        let stage = zero_test.unwrap_or(&self.mask_test);
-        let test = stage.variant.test;
-        let words = match &self.job {
-            Some((job, words, of_test)) if Arc::ptr_eq(job, &batch.job) && *of_test == test => {
-                *words
-            }
-            _ => {
-                let words = stage.plan.fill(&JobWords::of(&batch.job.header));
-                self.job = Some((Arc::clone(&batch.job), words, test));
-                words
-            }
-        };
-        let params = Params {
-            job: words,
-            rotations: ROTATIONS,
-            filter_mask: batch.filter.mask(),
-            one: 1,
-            ..Params::zeroed()
-        };
-        let workgroup = stage.variant.workgroup.threads();
-        self.ring.submit(
-            &self.device,
-            &self.queue,
-            &stage.pipeline,
-            workgroup,
-            batch.nonces,
-            params,
-        );
+        check_headers(batch, width)?;
+        let stage = self.stages.of(batch);
+        self.ring.submit(&self.device, &self.queue, stage, batch);
         self.faults.check()
     }
 
@@ -239,6 +198,28 @@ impl Inner {
         let scan = self.ring.take(self.previous_end).map_err(DeviceError::Lost)?;
         self.previous_end = Some(Instant::now());
         Ok(scan)
+    }
+}
+
+impl Stages {
+    fn compile(device: &wgpu::Device, variant: Variant) -> Result<Self, OpenError> {
+        let stage = |variant: Variant| {
+            Stage::new(device, variant)
+                .map_err(|why| OpenError::Compile { variant: variant.to_string(), why })
+        };
+        let std = variant.std();
+        Ok(Self {
+            wide: (std != variant).then(|| stage(variant)).transpose()?,
+            zero_test: (std.test == Test::Word7).then(|| stage(std)).transpose()?,
+            mask_test: stage(std.with_test(Test::Mask))?,
+        })
+    }
+
+    /// The kernel for a batch that the device takes.
+    fn of(&mut self, batch: &Batch) -> &mut Stage {
+        let wide = self.wide.as_mut().filter(|_| batch.region.headers.len() > 1);
+        let zero_test = self.zero_test.as_mut().filter(|stage| stage.serves(batch.filter));
+        wide.or(zero_test).unwrap_or(&mut self.mask_test)
     }
 }
 
@@ -277,24 +258,4 @@ impl Faults {
             Some(why) => Err(DeviceError::Driver(why)),
         }
     }
-}
-
-fn bindings(device: &wgpu::Device) -> BindGroupLayout {
-    let entry = |binding, ty, size: usize| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: BindingType::Buffer {
-            ty,
-            has_dynamic_offset: false,
-            min_binding_size: std::num::NonZeroU64::new(size as u64),
-        },
-        count: None,
-    };
-    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: None,
-        entries: &[
-            entry(0, BufferBindingType::Uniform, size_of::<Params>()),
-            entry(1, BufferBindingType::Storage { read_only: false }, size_of::<Report>()),
-        ],
-    })
 }

@@ -7,29 +7,24 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use bytemuck::Zeroable;
-use wgpu::{
-    BindGroup, BindGroupLayout, Buffer, BufferUsages, ComputePipeline, Device, Queue,
-    SubmissionIndex,
-};
+use wgpu::{Buffer, BufferUsages, Device, Queue, SubmissionIndex};
 
+use super::pipeline::Binding;
+use super::stage::{Rows, Stage};
 use crate::kernel::abi::{Params, Report};
-use crate::work::{Coverage, Nonces, Scan};
-
-/// Most workgroups in one dimension of a dispatch; every adapter takes as many.
-const GROUPS_PER_DIMENSION: u64 = 65_535;
+use crate::work::{Batch, Coverage, Hit, Region, Scan};
 
 /// One set of buffers.
 pub(super) struct Slot {
     params: Buffer,
     report: Buffer,
     readback: Buffer,
-    binding: BindGroup,
 }
 
 /// A dispatch under way.
 pub(super) struct Dispatch {
     slot: Slot,
-    nonces: Nonces,
+    region: Region,
     sequence: u32,
     groups: u32,
     pub(super) begun: Instant,
@@ -52,8 +47,8 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn new(device: &Device, layout: &BindGroupLayout, slots: usize) -> Self {
-        let free = (0..slots).map(|_| Slot::new(device, layout)).collect();
+    pub(super) fn new(device: &Device, slots: usize) -> Self {
+        let free = (0..slots).map(|_| Slot::new(device)).collect();
         Self { free, under_way: VecDeque::new(), sequence: 0 }
     }
 
@@ -61,35 +56,35 @@ impl Ring {
         self.free.is_empty()
     }
 
-    /// Submits one dispatch. `params` needs its job words, rotations, mask and `one`; the rest is set
-    /// here. Nothing happens when the ring is full, which the caller has excluded.
+    /// Submits one dispatch, after the one that fills the stage's table. Nothing happens when the ring is
+    /// full, which the caller has excluded.
     pub(super) fn submit(
         &mut self,
         device: &Device,
         queue: &Queue,
-        pipeline: &ComputePipeline,
-        workgroup: u32,
-        nonces: Nonces,
-        params: Params,
+        stage: &mut Stage,
+        batch: &Batch,
     ) {
         let Some(slot) = self.free.pop() else { return };
         self.sequence = self.sequence.wrapping_add(1);
-        let grid = Grid::new(nonces, workgroup);
-        let params = Params {
-            base: grid.base,
-            start: nonces.first(),
-            count: grid.count,
-            groups_per_row: grid.per_row,
-            sequence: self.sequence,
-            ..params
-        };
+        let params = Params { sequence: self.sequence, ..stage.prepare(queue, batch) };
         queue.write_buffer(&slot.params, 0, bytemuck::bytes_of(&params));
+        let grid = stage.grid(batch.region);
+        let buffer = |binding| match binding {
+            Binding::Params => &slot.params,
+            _ => stage.table(binding).unwrap_or(&slot.report),
+        };
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.clear_buffer(&slot.report, 0, None);
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, &slot.binding, &[]);
+            if let Some(rows) = &stage.rows {
+                pass.set_pipeline(&rows.fill.compute);
+                pass.set_bind_group(0, &rows.fill.bind(device, buffer), &[]);
+                pass.dispatch_workgroups(Rows::groups(params.count), 1, 1);
+            }
+            pass.set_pipeline(&stage.scan.compute);
+            pass.set_bind_group(0, &stage.scan.bind(device, buffer), &[]);
             pass.dispatch_workgroups(grid.per_row, grid.rows, 1);
         }
         encoder.copy_buffer_to_buffer(
@@ -110,7 +105,7 @@ impl Ring {
         let groups = grid.per_row * grid.rows;
         self.under_way.push_back(Dispatch {
             slot,
-            nonces,
+            region: batch.region,
             sequence: self.sequence,
             groups,
             begun,
@@ -151,12 +146,12 @@ impl Ring {
         dispatch.slot.readback.unmap();
         let (hits, coverage) = read(&report, &dispatch);
         self.free.push(dispatch.slot);
-        Ok(Scan { nonces: dispatch.nonces, hits, coverage, elapsed })
+        Ok(Scan { region: dispatch.region, hits, coverage, elapsed })
     }
 }
 
 /// Believes a report only as far as it proves itself.
-fn read(report: &Report, dispatch: &Dispatch) -> (Vec<u32>, Coverage) {
+fn read(report: &Report, dispatch: &Dispatch) -> (Vec<Hit>, Coverage) {
     let found = report.hits_found as usize;
     let partial = |why: String| (Vec::new(), Coverage::Partial { why });
     if report.sequence != dispatch.sequence {
@@ -171,20 +166,22 @@ fn read(report: &Report, dispatch: &Dispatch) -> (Vec<u32>, Coverage) {
             report.groups_done, dispatch.groups
         ));
     }
-    if found as u64 > dispatch.nonces.len() {
-        return partial(format!("it counts {found} hits in {} nonces", dispatch.nonces.len()));
+    let hashes = dispatch.region.len();
+    if found as u64 > hashes {
+        return partial(format!("it counts {found} hits in {hashes} hashes"));
     }
+    // A header that is none of the batch's is found out when the hit is verified.
+    let first = dispatch.region.headers.first();
+    let hit = |&[header, nonce]: &[u32; 2]| Hit { header: first.wrapping_add(header), nonce };
+    let hits = |hits: &[[u32; 2]]| hits.iter().map(hit).collect::<Vec<Hit>>();
     match report.hits.get(..found) {
-        Some(hits) => (hits.iter().map(|[_, nonce]| *nonce).collect(), Coverage::Full),
-        None => (
-            report.hits.iter().map(|[_, nonce]| *nonce).collect(),
-            Coverage::Overflow { found: found as u64 },
-        ),
+        Some(found) => (hits(found), Coverage::Full),
+        None => (hits(&report.hits), Coverage::Overflow { found: found as u64 }),
     }
 }
 
 impl Slot {
-    fn new(device: &Device, layout: &BindGroupLayout) -> Self {
+    fn new(device: &Device) -> Self {
         let buffer = |label, size: usize, usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
@@ -205,77 +202,6 @@ impl Slot {
             size_of::<Report>(),
             BufferUsages::MAP_READ | BufferUsages::COPY_DST,
         );
-        let binding = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout,
-            entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: params.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 1, resource: report.as_entire_binding() },
-            ],
-        });
-        Self { params, report, readback, binding }
-    }
-}
-
-/// How a range of nonces lies in workgroups.
-#[derive(Debug, PartialEq, Eq)]
-struct Grid {
-    /// Nonce of the first thread, a multiple of the workgroup.
-    base: u32,
-    count: u32,
-    per_row: u32,
-    rows: u32,
-}
-
-impl Grid {
-    /// At least one workgroup, so that an empty range is answered too.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a batch has MAX_BATCH nonces at most, and 65535 rows hold more"
-    )]
-    fn new(nonces: Nonces, workgroup: u32) -> Self {
-        let base = nonces.start() / u64::from(workgroup) * u64::from(workgroup);
-        let groups = (nonces.end() - base).div_ceil(u64::from(workgroup)).max(1);
-        let rows = groups.div_ceil(GROUPS_PER_DIMENSION);
-        let per_row = groups.div_ceil(rows);
-        Self {
-            base: base as u32,
-            count: nonces.len() as u32,
-            per_row: per_row as u32,
-            rows: rows as u32,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::MAX_BATCH;
-
-    #[test]
-    fn the_grid_covers_the_range_and_little_more() {
-        for workgroup in [1, 64, 256_u32] {
-            for (start, length) in [
-                (0, 0),
-                (0, 1),
-                (63, 2),
-                (64, 64),
-                (1, 100_000_000),
-                ((1 << 32) - 5, 5),
-                (1 << 31, MAX_BATCH),
-            ] {
-                let nonces = Nonces::new(start, start + length).unwrap();
-                let grid = Grid::new(nonces, workgroup);
-                let threads = u64::from(grid.per_row) * u64::from(grid.rows) * u64::from(workgroup);
-                assert!(u64::from(grid.per_row) <= GROUPS_PER_DIMENSION && grid.rows <= 65_535);
-                assert!(
-                    u64::from(grid.base) <= start
-                        && u64::from(grid.base) % u64::from(workgroup) == 0
-                );
-                assert!(u64::from(grid.base) + threads >= nonces.end());
-                // The rest of the last row must not wrap round to the start.
-                assert!(threads < length + u64::from(workgroup) * (2 + u64::from(grid.rows)));
-            }
-        }
+        Self { params, report, readback }
     }
 }

@@ -9,7 +9,7 @@ const LIMIT: Duration = SELFTEST_DEADLINE;
 
 #[test]
 fn right_devices_pass_every_check() {
-    let names: BTreeSet<String> = cases().into_iter().map(|case| case.name).collect();
+    let names: BTreeSet<String> = cases(Width::ONE).into_iter().map(|case| case.name).collect();
     let devices: [Box<dyn Device>; 2] = [Box::new(Cpu::open(None).unwrap()), Box::new(Sim::new())];
     for mut device in devices {
         let mut passed = BTreeSet::new();
@@ -30,16 +30,16 @@ fn a_device_may_take_one_batch_at_a_time() {
 
 #[test]
 fn the_suite_is_what_it_says() {
-    let cases = cases();
+    let cases = cases(Width::ONE);
     assert_eq!(cases.iter().filter(|case| case.name.starts_with("block ")).count(), 32);
     assert_eq!(cases[0].name, "block 0, 2009, main");
-    let (mut nonces, mut hashed) = (0, 0);
+    let (mut all, mut hashed) = (0, 0);
     for case in &cases {
         assert!(!case.trials.is_empty() && case.name.len() <= 60, "{}", case.name);
         let mut hits = Vec::new();
         for trial in &case.trials {
-            nonces += trial.batch.nonces.len();
-            hashed += trial.only.map_or(trial.batch.nonces.len(), |_| 0);
+            all += trial.batch.region.len();
+            hashed += trial.only.map_or(trial.batch.region.len(), |_| 0);
             assert_eq!(trial.expected(), trial.hashed(), "{}", trial.place());
             hits.push(trial.expected().len());
         }
@@ -52,7 +52,7 @@ fn the_suite_is_what_it_says() {
             "a hit in the first and in the last thread" => {
                 assert_eq!(hits, [1; 6]);
                 for trial in &case.trials {
-                    let nonce = trial.expected()[0];
+                    let nonce = trial.expected()[0].nonce;
                     assert!(WORKGROUPS.into_iter().all(|threads| {
                         let lane = u64::from(nonce) % threads;
                         lane == if nonce & 1 == 0 { 0 } else { threads - 1 }
@@ -67,16 +67,17 @@ fn the_suite_is_what_it_says() {
             }
         }
     }
-    assert!(nonces < 1_500_000 && hashed < 700_000, "{nonces} nonces, {hashed} hashed");
+    assert!(all < 1_500_000 && hashed < 700_000, "{all} hashes, {hashed} made here");
 }
 
 #[test]
 fn near_misses_have_the_zeros_that_they_claim() {
-    let case = cases().into_iter().find(|case| case.name.contains("almost")).unwrap();
+    let case = cases(Width::ONE).into_iter().find(|case| case.name.contains("almost")).unwrap();
     for (trials, (nonce, zeros)) in case.trials.chunks(3).zip(NEAR_MISSES) {
         let hits = [0, 1, 2].map(|trial| trials[trial].expected());
-        let strict = if zeros == 32 { vec![nonce] } else { vec![] };
-        assert_eq!(hits, [vec![nonce], strict.clone(), strict]);
+        let hit = Hit { header: 0, nonce };
+        let strict = if zeros == 32 { vec![hit] } else { vec![] };
+        assert_eq!(hits, [vec![hit], strict.clone(), strict]);
     }
 }
 
@@ -101,11 +102,12 @@ fn each_check_can_fail() {
 #[test]
 fn a_wrong_nonce_is_told_with_its_hash() {
     let nonce = KNOWN_BLOCKS[0].header().unwrap().nonce + 1;
-    let mut sim = Sim::new().script(Script::new().on(0, Fault::WrongHit(nonce)));
+    let mut sim = Sim::new().script(Script::new().on(0, Fault::WrongHit(Hit { header: 0, nonce })));
     let refused = admit(&mut sim).unwrap_err();
     let start = format!(
         "Simulated device with kernel scripted failed the self-test at \"block 0, 2009, main\": nonces \
-         {}..{}, 32 leading zero bits: hits expected: 1, found: 2; nonce {nonce:#010x} hashes to ",
+         {}..{} of header 0, 32 leading zero bits: hits expected: 1, found: 2; nonce {nonce:#010x} of version \
+         0x00000001 hashes to ",
         nonce - 668,
         nonce + 1333,
     );
@@ -154,7 +156,7 @@ impl Broken {
 
     fn keeping(is_kept: fn(&Batch, u64) -> bool) -> Self {
         Self::telling(move |batch, scan| {
-            scan.hits.retain(|&nonce| is_kept(batch, nonce.into()));
+            scan.hits.retain(|hit| is_kept(batch, hit.nonce.into()));
         })
     }
 }
@@ -174,14 +176,14 @@ impl Device for Broken {
     fn finish(&mut self, limit: Duration) -> Result<Scan, DeviceError> {
         let mut scan = self.sim.finish(limit)?;
         let asked = self.asked.pop_front().unwrap();
-        scan.nonces = asked.nonces;
+        scan.region = asked.region;
         (self.tell)(&asked, &mut scan);
         Ok(scan)
     }
 }
 
 fn cut(batch: &mut Batch, start: u64, end: u64) {
-    batch.nonces = Nonces::new(start, end.max(start).min(NONCES_PER_HEADER)).unwrap();
+    batch.region.nonces = Nonces::new(start, end.max(start).min(NONCES_PER_HEADER)).unwrap();
 }
 
 #[test]
@@ -191,7 +193,7 @@ fn wrong_ranges_and_filters_are_found_out() {
     };
     let range = |change: fn(u64, u64) -> (u64, u64)| {
         Broken::asking(move |batch| {
-            let (start, end) = change(batch.nonces.start(), batch.nonces.end());
+            let (start, end) = change(batch.region.nonces.start(), batch.region.nonces.end());
             cut(batch, start, end);
         })
     };
@@ -212,6 +214,126 @@ fn wrong_ranges_and_filters_are_found_out() {
     }
 }
 
+/// Widths like those of real layouts, but small enough to hash.
+const WIDTHS: [Width; 4] = [
+    Width { least: 2, most: 2, filter: Filter::WORD, ..Width::ONE },
+    Width { least: 1, most: 5, filter: Filter::new(0), ..Width::ONE },
+    Width { least: 4, most: 100, filter: Filter::new(9), ..Width::ONE },
+    Width { least: 64, most: 1024, filter: Filter::WORD, ..Width::ONE },
+];
+
+#[test]
+fn wide_devices_pass_and_every_number_of_headers_is_tried() {
+    for width in WIDTHS {
+        let mut tried = BTreeSet::new();
+        let mut places = BTreeSet::new();
+        let mut hashed = 0;
+        for case in cases(width) {
+            assert!(case.name.len() <= 60, "{}", case.name);
+            for trial in &case.trials {
+                let Region { headers, nonces } = trial.batch.region;
+                assert!(width.with(trial.batch.filter).takes(headers));
+                assert!(trial.batch.job.rolls.are_of_one_roll(headers));
+                assert!(headers.len() == 1 || headers.start() > 0);
+                tried.insert(headers.len());
+                if headers.len() > 1 && trial.only.is_none() {
+                    hashed += trial.batch.region.len();
+                    assert!((20..=HITS_PER_BATCH).contains(&trial.expected().len()));
+                } else if let Some(hit) = trial.only.filter(|_| headers.len() > 1) {
+                    assert!(verify(&trial.batch, hit).is_ok(), "{}", trial.place());
+                    let ends = |first, last, at: u32| (at == first, u64::from(at) + 1 == last);
+                    places.insert((
+                        ends(headers.first(), headers.end(), hit.header),
+                        ends(nonces.first(), nonces.end(), hit.nonce),
+                        nonces.len().min(4),
+                    ));
+                }
+            }
+        }
+        let expected =
+            [1, width.least.max(2), u32::midpoint(width.least, width.most).max(2), width.most];
+        assert_eq!(tried, expected.map(u64::from).into());
+        assert!(places.len() >= if width.most > 2 { 12 } else { 8 }, "{width}: {places:?}");
+        assert!(hashed < 400_000, "{width}: {hashed}");
+        assert_eq!(admit(&mut Sim::new().wide(width)), Ok(()), "{width}");
+    }
+}
+
+#[test]
+fn the_widest_device_is_tested_with_all_its_headers() {
+    let width = Width { least: 64, most: 1 << 16, filter: Filter::new(9), ..Width::ONE };
+    let (mut all, mut hashed) = (0, 0);
+    for trial in cases(width).iter().flat_map(|case| &case.trials) {
+        if trial.batch.region.headers.len() > 1 {
+            all += trial.batch.region.len();
+            hashed += trial.only.map_or(trial.batch.region.len(), |_| 0);
+            assert!(trial.only.is_none_or(|hit| verify(&trial.batch, hit).is_ok()));
+        }
+    }
+    assert!(all < 6_000_000 && hashed < 350_000, "{all} hashes, {hashed} made here");
+}
+
+#[test]
+fn headers_taken_for_each_other_are_found_out() {
+    for width in WIDTHS {
+        let mirror = Script::new().since(0, Fault::MirrorHeaders);
+        let refused = admit(&mut Sim::new().wide(width).script(mirror)).unwrap_err();
+        assert!(refused.check.ends_with("headers side by side, one hit"), "{refused}");
+
+        let wide = |broken: Broken| Broken { sim: Sim::new().wide(width), ..broken };
+        let devices = [
+            (
+                "always starts with the first header",
+                wide(Broken::asking(|batch| {
+                    let length = batch.region.headers.len();
+                    batch.region.headers = Headers::ALL.split_at(length).0;
+                })),
+            ),
+            (
+                "leaves out the last of many headers",
+                wide(Broken::telling(|batch, scan| {
+                    let last = batch.region.headers.end() - 1;
+                    let many = batch.region.headers.len() > 1;
+                    scan.hits.retain(|hit| !many || u64::from(hit.header) != last);
+                })),
+            ),
+            (
+                "leaves out the last nonce of many headers",
+                wide(Broken::telling(|batch, scan| {
+                    let last = batch.region.nonces.end().saturating_sub(1);
+                    let many = batch.region.headers.len() > 1;
+                    scan.hits.retain(|hit| !many || u64::from(hit.nonce) != last);
+                })),
+            ),
+            (
+                "reports a hit for its header and for the next",
+                wide(Broken::telling(|batch, scan| {
+                    let next = scan.hits.first().map(|hit| Hit { header: hit.header + 1, ..*hit });
+                    scan.hits.extend(next.filter(|hit| batch.region.contains(*hit)));
+                })),
+            ),
+            (
+                "reports each of many headers' hits twice",
+                wide(Broken::telling(|batch, scan| {
+                    if batch.region.headers.len() > 1 {
+                        scan.hits.extend_from_within(..);
+                    }
+                })),
+            ),
+        ];
+        for (name, mut device) in devices {
+            assert!(admit(&mut device).is_err(), "{width}: a device that {name} is admitted");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_keeps_the_words_of_another_header_is_found_out() {
+    let mut frozen = Broken::asking(|batch| batch.region.headers = Headers::one(0));
+    let refused = admit(&mut frozen).unwrap_err();
+    assert_eq!(refused.check, "headers of one job in turn");
+}
+
 #[test]
 fn jobs_taken_for_each_other_are_found_out() {
     let mut last: Option<Arc<Job>> = None;
@@ -226,9 +348,11 @@ fn jobs_taken_for_each_other_are_found_out() {
     // The words of a job that a cache mixes up: each byte of the header must matter but the nonce.
     for byte in 0..76 {
         let mut frozen = Broken::asking(move |batch| {
-            let mut bytes = chain::header_bytes(&batch.job.header);
+            let header = batch.job.rolls.header(batch.region.headers.first());
+            let mut bytes = chain::header_bytes(&header);
             bytes[byte] = 0x5a;
             batch.job = job(0, chain::header_from_bytes(&bytes));
+            batch.region.headers = Headers::one(0);
         });
         assert!(admit(&mut frozen).is_err(), "byte {byte} of the header does not matter");
     }
@@ -248,10 +372,10 @@ fn wrong_reports_are_found_out() {
     };
     let garbled = |_: &Batch, scan: &mut Scan| {
         if let (Coverage::Overflow { .. }, Some(last)) = (&scan.coverage, scan.hits.last_mut()) {
-            *last = 0;
+            *last = Hit { header: 0, nonce: 0 };
         }
     };
-    let elsewhere = |_: &Batch, scan: &mut Scan| scan.nonces = Nonces::ALL;
+    let elsewhere = |_: &Batch, scan: &mut Scan| scan.region.nonces = Nonces::ALL;
     let devices = [
         (
             "misses the last hit of many",
@@ -269,7 +393,7 @@ fn wrong_reports_are_found_out() {
         ("takes nonces for signed numbers", Broken::keeping(|_, nonce| nonce < 1 << 31)),
         (
             "stops after 2^18 nonces",
-            Broken::keeping(|batch, nonce| nonce < batch.nonces.start() + (1 << 18)),
+            Broken::keeping(|batch, nonce| nonce < batch.region.nonces.start() + (1 << 18)),
         ),
         ("loses a carry", Broken::keeping(|_, nonce| nonce != 1 << 24)),
     ];

@@ -8,15 +8,15 @@ struct Table {
     engine: Engine,
     now: Instant,
     job: Arc<Job>,
-    given: Vec<(DeviceId, Nonces)>,
+    given: Vec<(DeviceId, Region)>,
 }
 
 impl Table {
     fn new(job: Job) -> Self {
         let (engine, now, job) = (Engine::new(), Instant::now(), Arc::new(job));
         let mut table = Self { engine, now, job: Arc::clone(&job), given: Vec::new() };
-        table.tell(Input::Joined(A));
-        table.tell(Input::Joined(B));
+        table.tell(Input::Joined(A, Width::ONE));
+        table.tell(Input::Joined(B, Width::ONE));
         let outputs = table.tell(Input::Job(job));
         assert_eq!(outputs.len(), 2);
         table
@@ -28,7 +28,7 @@ impl Table {
         self.engine.handle(input, self.now, &mut outputs);
         for output in &outputs {
             if let Output::Assign(device, assignment) = output {
-                self.given.push((*device, assignment.nonces));
+                self.given.push((*device, assignment.region));
             }
         }
         if let Some(current) = &self.engine.current {
@@ -37,28 +37,28 @@ impl Table {
         outputs
     }
 
-    fn batch(&self, nonces: Nonces) -> Batch {
-        Batch { job: Arc::clone(&self.job), nonces, filter: self.job.filter() }
+    fn batch(&self, region: Region) -> Batch {
+        Batch { job: Arc::clone(&self.job), region, filter: self.job.filter() }
     }
 
     /// A device reports on a batch.
     fn report(
         &mut self,
         device: DeviceId,
-        nonces: Nonces,
-        hits: &[u32],
+        region: Region,
+        hits: &[Hit],
         coverage: Coverage,
     ) -> Vec<Output> {
-        let batch = self.batch(nonces);
+        let batch = self.batch(region);
         let scan =
-            Scan { nonces, hits: hits.to_vec(), coverage, elapsed: Duration::from_millis(1) };
+            Scan { region, hits: hits.to_vec(), coverage, elapsed: Duration::from_millis(1) };
         self.tell(Input::Scanned { device, batch, scan })
     }
 
     /// The first nonces of a device.
-    fn first(&self, device: DeviceId, length: u64) -> Nonces {
-        let (_, nonces) = self.given.iter().find(|(who, _)| *who == device).unwrap();
-        nonces.split_at(length).0
+    fn first(&self, device: DeviceId, length: u64) -> Region {
+        let (_, region) = self.given.iter().find(|(who, _)| *who == device).unwrap();
+        Region { nonces: region.nonces.split_at(length).0, ..*region }
     }
 
     fn account(&self) -> (Tally, Counters) {
@@ -117,9 +117,9 @@ fn a_dismissed_device_has_no_say() {
     let before = table.account();
     assert_eq!(before.0.given_back[&Reason::Lost], held.len());
     let nonces = table.first(A, 256);
-    let mine: Vec<u32> = hits.into_iter().filter(|hit| nonces.contains(*hit)).collect();
+    let mine: Vec<Hit> = hits.into_iter().filter(|hit| nonces.contains(*hit)).collect();
     assert!(!mine.is_empty());
-    let gave_back = Input::GaveBack { device: A, job: JobId(1), nonces: held };
+    let gave_back = Input::GaveBack { device: A, job: JobId(1), region: held };
     assert!(table.report(A, nonces, &mine, Coverage::Full).is_empty());
     assert!(table.tell(gave_back).is_empty());
     assert!(table.tell(Input::Failed { device: A, why: "again".to_owned() }).is_empty());
@@ -132,11 +132,11 @@ fn a_report_on_another_job_changes_nothing() {
     let (job, hits) = easy_job(1);
     let mut table = Table::new(job.clone());
     let nonces = table.first(A, 256);
-    let mine: Vec<u32> = hits.into_iter().filter(|hit| nonces.contains(*hit)).collect();
+    let mine: Vec<Hit> = hits.into_iter().filter(|hit| nonces.contains(*hit)).collect();
     table.job = Arc::new(Job { id: JobId(9), ..job });
     let before = (table.account(), table.engine.roster.holds(A), table.engine.roster.reports());
     assert!(table.report(A, nonces, &mine, Coverage::Full).is_empty());
-    let gave_back = Input::GaveBack { device: A, job: JobId(9), nonces };
+    let gave_back = Input::GaveBack { device: A, job: JobId(9), region: nonces };
     assert!(table.tell(gave_back).is_empty());
     assert!(table.tell(Input::End(JobId(9))).is_empty());
     let after = (table.account(), table.engine.roster.holds(A), table.engine.roster.reports());
@@ -148,10 +148,13 @@ fn a_report_on_other_nonces_is_a_fault() {
     let (job, _) = easy_job(1);
     let mut table = Table::new(job);
     let batch = table.batch(table.first(A, 256));
-    let nonces = table.first(A, 255);
-    let scan = Scan { nonces, hits: vec![], coverage: Coverage::Full, elapsed: Duration::ZERO };
+    let region = table.first(A, 255);
+    let scan = Scan { region, hits: vec![], coverage: Coverage::Full, elapsed: Duration::ZERO };
     let outputs = table.tell(Input::Scanned { device: A, batch, scan });
-    assert_eq!(faults(&outputs), ["it was given 0..256 and reports on 0..255"]);
+    assert_eq!(
+        faults(&outputs),
+        ["it was given nonces 0..256 of header 0 and reports on nonces 0..255 of header 0"]
+    );
     assert_eq!(table.account().0.given_back[&Reason::Partial], 256);
 }
 
@@ -160,7 +163,7 @@ fn a_report_on_nonces_that_the_device_does_not_hold_is_a_fault_without_hits() {
     let (job, hits) = easy_job(1);
     let mut table = Table::new(job);
     let theirs = table.first(B, 512);
-    let hits: Vec<u32> = hits.into_iter().filter(|hit| theirs.contains(*hit)).collect();
+    let hits: Vec<Hit> = hits.into_iter().filter(|hit| theirs.contains(*hit)).collect();
     assert!(!hits.is_empty());
     let outputs = table.report(A, theirs, &hits, Coverage::Full);
     assert!(faults(&outputs)[0].contains("device 1 holds nonce"), "{outputs:?}");
@@ -171,7 +174,7 @@ fn a_report_on_nonces_that_the_device_does_not_hold_is_a_fault_without_hits() {
     let outputs = table.report(B, theirs, &hits, Coverage::Full);
     assert!(faults(&outputs)[0].contains("was scanned before"), "{outputs:?}");
     assert_eq!(shares(&outputs), 0);
-    let outputs = table.tell(Input::GaveBack { device: A, job: JobId(1), nonces: theirs });
+    let outputs = table.tell(Input::GaveBack { device: A, job: JobId(1), region: theirs });
     assert_eq!(faults(&outputs).len(), 1);
     assert_eq!(table.account().1.shares, hits.len() as u64);
 }
@@ -181,7 +184,7 @@ fn a_candidate_that_is_found_again_counts_once() {
     let (job, hits) = easy_job(1);
     let mut table = Table::new(job);
     let nonces = table.first(A, 1024);
-    let mine: Vec<u32> = hits.iter().copied().filter(|hit| nonces.contains(*hit)).collect();
+    let mine: Vec<Hit> = hits.iter().copied().filter(|hit| nonces.contains(*hit)).collect();
     let partial = Coverage::Partial { why: "a workgroup is missing".to_owned() };
     let outputs = table.report(A, nonces, &mine, partial);
     assert_eq!(shares(&outputs), mine.len(), "a true hit is true whoever reports it");
@@ -191,7 +194,11 @@ fn a_candidate_that_is_found_again_counts_once() {
     table.report(B, table.first(B, 4096), &hits_in(&hits, table.first(B, 4096)), Coverage::Full);
     let before = table.account().1;
     let given = |device, table: &Table| {
-        table.given.iter().filter(|(who, held)| *who == device && held.start() < 1024).count()
+        table
+            .given
+            .iter()
+            .filter(|(who, held)| *who == device && held.nonces.start() < 1024)
+            .count()
     };
     let holder = if given(B, &table) > 0 { B } else { A };
     let outputs = table.report(holder, nonces, &mine, Coverage::Full);
@@ -200,8 +207,8 @@ fn a_candidate_that_is_found_again_counts_once() {
     assert_eq!(known(&table), 0, "nothing is remembered of what is never scanned again");
 }
 
-fn hits_in(hits: &[u32], nonces: Nonces) -> Vec<u32> {
-    hits.iter().copied().filter(|hit| nonces.contains(*hit)).collect()
+fn hits_in(hits: &[Hit], region: Region) -> Vec<Hit> {
+    hits.iter().copied().filter(|hit| region.contains(*hit)).collect()
 }
 
 #[test]
@@ -224,14 +231,15 @@ fn the_target_decides_to_the_last_bit() {
         }
         Target::from_be_bytes(bytes)
     };
-    let at = Target::from_be_bytes(hash);
-    for (target, expected) in [(one_off(true), 0), (at, 1), (one_off(false), 1)] {
+    let exact = Target::from_be_bytes(hash);
+    for (target, expected) in [(one_off(true), 0), (exact, 1), (one_off(false), 1)] {
         let nonces = Nonces::around(header.nonce, 100, 1000);
-        let job = Job { id: JobId(1), header: with_nonce(&header, 0), target, nonces };
+        let rolls = Rolls::one(with_nonce(&header, 0));
+        let job = Job { id: JobId(1), rolls, target, nonces };
         assert_eq!(job.filter(), Filter::WORD);
         let mut table = Table::new(job);
         let half = table.first(A, 500);
-        let outputs = table.report(A, half, &[header.nonce], Coverage::Full);
+        let outputs = table.report(A, half, &[at(header.nonce)], Coverage::Full);
         assert_eq!(shares(&outputs), expected);
         let (_, counters) = table.account();
         assert_eq!(counters, Counters { candidates: 1, wrong: 0, shares: expected as u64 });
@@ -248,11 +256,12 @@ fn devices_of_unknown_speed_get_equal_parts_of_a_short_job() {
 fn a_device_gets_all_that_it_needs_at_once_though_it_lies_in_pieces() {
     let mut table = Table::new(small(1, 0, 8192, easy(8)));
     for start in [4200, 5000, 6000] {
-        table.report(B, Nonces::new(start, start + 100).unwrap(), &[], Coverage::Full);
+        let region = Region::first_header(Nonces::new(start, start + 100).unwrap());
+        table.report(B, region, &[], Coverage::Full);
     }
     table.report(A, table.first(A, 4096), &[], Coverage::Full);
     let outputs = table.tell(Input::Failed { device: B, why: "broken".to_owned() });
-    let pieces = table.given[2..].iter().map(|(device, nonces)| (*device, nonces.len()));
+    let pieces = table.given[2..].iter().map(|(device, region)| (*device, region.len()));
     assert_eq!(pieces.collect::<Vec<_>>(), [(A, 104), (A, 700), (A, 900), (A, 2092)]);
     assert_eq!(outputs.len(), 5, "{outputs:?}");
 }
@@ -264,13 +273,14 @@ fn a_job_that_the_ledger_cannot_cut_any_further_ends() {
     let shatterer = DeviceId(9);
     ledger.give_back_all(A, Reason::Lost);
     ledger.give_back_all(B, Reason::Lost);
-    while ledger.take(shatterer, 1 << 32).is_some() {}
+    while ledger.take(shatterer, Width::ONE, 1 << 32).is_some() {}
     for place in 0..LEDGER_INTERVALS as u64 / 2 {
-        ledger.scanned(shatterer, Nonces::new(place << 17, (place << 17) + 1).unwrap()).unwrap();
+        let nonces = Nonces::new(place << 17, (place << 17) + 1).unwrap();
+        ledger.scanned(shatterer, Region::first_header(nonces)).unwrap();
     }
     ledger.give_back_all(shatterer, Reason::Lost);
     // Nobody holds anything, and nobody is given anything: this must not wait for ever.
-    let outputs = table.tell(Input::Joined(A));
+    let outputs = table.tell(Input::Joined(A, Width::ONE));
     let [Output::Finished(report)] = &outputs[..] else { panic!("{outputs:?}") };
     assert!(!report.complete);
     assert_eq!(report.tally.scanned, LEDGER_INTERVALS as u64 / 2);

@@ -6,6 +6,8 @@ use std::mem::discriminant;
 use fastrand::Rng;
 
 use super::*;
+use crate::chain;
+use crate::work::Span;
 
 const SEEDS: u64 = 300;
 
@@ -28,7 +30,7 @@ fn random_worlds_end_with_exact_accounts() {
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| live(seed, &mut sum)));
         assert!(told.is_ok(), "the world of seed {seed} went wrong, see above");
     }
-    for fault in kinds(&mut Rng::with_seed(0), 0..1) {
+    for fault in kinds(&mut Rng::with_seed(0), Region::first_header(Nonces::ALL)) {
         let fired = sum.fired.iter().filter(|fired| discriminant(*fired) == discriminant(&fault));
         assert!(fired.count() > 0, "{fault:?} never happened");
     }
@@ -47,7 +49,8 @@ fn live(seed: u64, sum: &mut Sum) {
     jobs.extend((2..=random.u64(1..=3)).map(|id| random_job(id, &mut random)));
     for _ in 0..devices {
         let rate = NonZeroU64::new(10_u64.pow(random.u32(4..9)) * random.u64(1..10)).unwrap();
-        sims.push(Sim::new().rate(rate).script(random_script(&jobs[0], &mut random)));
+        let sim = Sim::new().rate(rate).wide(random_width(&mut random));
+        sims.push(sim.script(random_script(&jobs[0], &mut random)));
     }
     let fired: Vec<Fired> = sims.iter().map(Sim::fired).collect();
     let mut world = world(sims);
@@ -60,10 +63,10 @@ fn live(seed: u64, sum: &mut Sum) {
         let ended = world.story.abandoned > 0;
         let found = found(&world);
         assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "a share came twice");
-        assert!(found.iter().all(|nonce| shares.contains(nonce)));
-        let scanned = |nonce: &u32| world.story.believed.iter().any(|range| range.contains(*nonce));
+        assert!(found.iter().all(|hit| shares.contains(hit)));
+        let scanned = |hit: &Hit| world.story.believed.iter().any(|region| region.contains(*hit));
         let missed = shares.iter().filter(|share| scanned(share) && !found.contains(share));
-        assert_eq!(missed.count(), 0, "a share of scanned nonces is missing");
+        assert_eq!(missed.count(), 0, "a share of scanned hashes is missing");
         present.retain(|device| !world.story.dismissed.iter().any(|(left, _)| left == device));
         assert!(report.complete || ended || present.is_empty(), "gave up too early");
         if report.complete {
@@ -100,24 +103,39 @@ fn random_job(id: u64, random: &mut Rng) -> Job {
     if random.bool() {
         bytes[bits as usize / 8] &= !(random.u8(..) >> 1 >> (bits % 8));
     }
-    let mut job = small(id, start, length, Target::from_be_bytes(bytes));
-    job.header.time = random.u32(..);
-    job
+    let job = small(id, start, length, Target::from_be_bytes(bytes));
+    let mut header = job.rolls.header(0);
+    header.time = random.u32(..u32::MAX - 3);
+    // As many hashes as one header would have, roughly.
+    let mask = chain::version_rolling_bits(random.u32(0..5)).rotate_left(random.u32(..));
+    let rolls = Rolls::new(header, mask, random.u32(1..4), None).unwrap();
+    let nonces = job.nonces.split_at(length.div_ceil(rolls.all().len())).0;
+    Job { rolls, nonces, ..job }
+}
+
+fn random_width(random: &mut Rng) -> Width {
+    let least = random.u32(1..10);
+    let filter = Filter::new(random.u32(0..6));
+    if random.bool() {
+        Width::ONE
+    } else {
+        Width { least, most: least + random.u32(..12), filter, ..Width::ONE }
+    }
 }
 
 /// How many candidates the job has, and its shares.
-fn answers(job: &Job) -> (u64, Vec<u32>) {
+fn answers(job: &Job) -> (u64, Vec<Hit>) {
     let mut hits = truth(job);
     let candidates = hits.len() as u64;
-    hits.retain(|hit| chain::meets(&block_hash(&with_nonce(&job.header, *hit)), &job.target));
+    hits.retain(|hit| chain::meets(&block_hash(&job.header(*hit)), &job.target));
     (candidates, hits)
 }
 
 fn random_script(job: &Job, random: &mut Rng) -> Script {
     let mut script = Script::new();
     for _ in 0..[0, 0, 1, 2, 3][random.usize(0..5)] {
-        let start = job.nonces.first();
-        let fault = kinds(random, start..start.saturating_add(6000))[random.usize(0..10)];
+        let fault = kinds(random, job.space());
+        let fault = fault[random.usize(0..fault.len())];
         let batch = random.u64(0..8);
         let lasts = random.u8(0..4) == 0 || matches!(fault, Fault::WrongHit(_));
         script = if lasts { script.since(batch, fault) } else { script.on(batch, fault) };
@@ -126,11 +144,16 @@ fn random_script(job: &Job, random: &mut Rng) -> Script {
 }
 
 /// Every fault that a report can show. `MissHits` is not among them: only a self-test notices it.
-fn kinds(random: &mut Rng, nonces: std::ops::Range<u32>) -> [Fault; 10] {
-    let nonce = if nonces.is_empty() { 0 } else { random.u32(nonces) };
+fn kinds(random: &mut Rng, space: Region) -> [Fault; 11] {
+    let mut place = |span: Span| {
+        let at = span.start() + random.u64(..span.len().max(1));
+        u32::try_from(at).unwrap_or(0)
+    };
+    let wrong = Hit { header: place(space.headers), nonce: place(space.nonces) };
     [
-        Fault::WrongHit(nonce),
+        Fault::WrongHit(wrong),
         Fault::OutsideHit,
+        Fault::MirrorHeaders,
         Fault::RepeatHits,
         Fault::Overflow,
         Fault::Partial,

@@ -4,7 +4,7 @@
 //! a GPU's (batches in flight run one after the other, each with some overhead). Messages take time.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,9 @@ use super::super::{DeviceId, Engine, Input, JobReport, Output, Reason};
 use crate::device::driver::Driver;
 use crate::device::sim::Sim;
 use crate::device::{Device, DeviceError, DeviceInfo};
-use crate::work::{Assignment, Batch, Coverage, Filter, Job, JobId, Nonces, Scan, Share};
+use crate::work::{
+    Assignment, Batch, Coverage, Filter, Headers, Hit, Job, JobId, Region, Scan, Share,
+};
 
 /// What a dispatch costs beside its hashing.
 const OVERHEAD: Duration = Duration::from_micros(30);
@@ -63,11 +65,11 @@ pub(super) struct Story {
     /// When the job was ended.
     ended: Duration,
     /// The batches that the engine believed.
-    pub(super) believed: Vec<Nonces>,
-    pub(super) assigned: Vec<(DeviceId, Nonces)>,
+    pub(super) believed: Vec<Region>,
+    pub(super) assigned: Vec<(DeviceId, Region)>,
     /// When each device reported last.
     pub(super) last_report: BTreeMap<DeviceId, Duration>,
-    /// How long devices had nothing to do although nonces were free, each time.
+    /// How long devices had nothing to do although hashes were free, each time.
     pub(super) dry: Vec<Duration>,
 }
 
@@ -78,7 +80,7 @@ struct Seat {
     is_asleep: bool,
     is_open: bool,
     clock: Clock,
-    /// Since when it has had nothing to do although nonces were free.
+    /// Since when it has had nothing to do although hashes were free.
     dry_since: Option<u64>,
 }
 
@@ -109,7 +111,7 @@ impl World {
             story: Story::default(),
         };
         for (number, sim) in (0..).zip(sims) {
-            let clock = Clock::default();
+            let (clock, width) = (Clock::default(), sim.info().width);
             let device = Timed { sim, clock: clock.clone(), begun: VecDeque::new() };
             world.seats.push(Seat {
                 driver: Some(Driver::new(Box::new(device), BATCH_TIME)),
@@ -119,7 +121,7 @@ impl World {
                 clock,
                 dry_since: None,
             });
-            world.tell(Input::Joined(DeviceId(number)));
+            world.tell(Input::Joined(DeviceId(number), width));
         }
         world
     }
@@ -188,7 +190,7 @@ impl World {
                 let has_overflowed = matches!(scan.coverage, Coverage::Overflow { .. });
                 self.story.overflows += u32::from(has_overflowed);
                 self.story.last_report.insert(*device, Duration::from_nanos(self.now));
-                Some((batch.nonces, scan.coverage.clone()))
+                Some((batch.region, scan.coverage.clone()))
             }
             _ => None,
         };
@@ -200,7 +202,7 @@ impl World {
             assert!(report.is_none(), "nothing comes after the report");
             match output {
                 Output::Assign(device, assignment) => {
-                    self.story.assigned.push((device, assignment.nonces));
+                    self.story.assigned.push((device, assignment.region));
                     self.post(device, Order::Work(self.recklessly(assignment)));
                 }
                 Output::Abandon(job) => {
@@ -223,9 +225,9 @@ impl World {
             Some(report) => Some(report.tally.scanned),
             None => self.engine.progress().map(|(tally, _)| tally.scanned),
         };
-        if let Some((nonces, coverage)) = batch.filter(|_| scanned != scanned_before) {
+        if let Some((region, coverage)) = batch.filter(|_| scanned != scanned_before) {
             assert_eq!(coverage, Coverage::Full);
-            self.story.believed.push(nonces);
+            self.story.believed.push(region);
         }
         if !self.has_free() {
             // The others took it all: whoever has nothing to do now has nothing to wait for.
@@ -251,7 +253,7 @@ impl World {
         assert_eq!(report.complete, tally.scanned == report.space.len());
         assert!(tally.scanned <= tally.assigned && tally.assigned <= report.space.len());
         assert_eq!(report.counters.shares, self.story.shares.len() as u64);
-        assert_eq!(union(self.story.assigned.iter().map(|(_, nonces)| *nonces)), tally.assigned);
+        assert_eq!(union(self.story.assigned.iter().map(|(_, region)| *region)), tally.assigned);
         // Each batch of a device that is still trusted was believed, or went back for what it said.
         let reasons = [Reason::Overflow, Reason::Partial, Reason::WrongHit];
         let disbelieved: u64 =
@@ -260,11 +262,13 @@ impl World {
         assert_eq!(tested, tally.scanned + disbelieved);
         // Who runs dry says so with its last report, and is given more at once.
         assert!(self.story.dry.iter().all(|time| *time <= LATENCY * 2), "{:?}", self.story.dry);
-        self.story.believed.sort();
         let believed = &self.story.believed;
-        assert!(believed.windows(2).all(|pair| pair[0].end() <= pair[1].start()), "scanned twice");
-        assert!(believed.iter().all(|nonces| report.space.covers(*nonces)));
-        assert_eq!(believed.iter().map(|nonces| nonces.len()).sum::<u64>(), tally.scanned);
+        let sum = believed.iter().map(|region| region.len()).sum::<u64>();
+        assert_eq!(union(believed.iter().copied()), sum, "scanned twice");
+        assert!(believed.iter().all(|region| {
+            report.space.headers.covers(region.headers) && report.space.nonces.covers(region.nonces)
+        }));
+        assert_eq!(sum, tally.scanned);
         assert!(self.engine.current.is_none());
     }
 
@@ -280,7 +284,7 @@ impl World {
                 Order::Work(assignment) => driver.accept(assignment),
                 Order::Abandon(job) => {
                     let dropped = driver.abandon(job).into_iter();
-                    gave_back.extend(dropped.map(|nonces| Input::GaveBack { device, job, nonces }));
+                    gave_back.extend(dropped.map(|region| Input::GaveBack { device, job, region }));
                 }
             }
         }
@@ -400,22 +404,30 @@ pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap()
 }
 
-/// How many nonces the ranges cover together.
-fn union(ranges: impl Iterator<Item = Nonces>) -> u64 {
-    let mut ranges: Vec<Nonces> = ranges.collect();
-    ranges.sort();
+/// How many hashes the regions cover together.
+fn union(regions: impl Iterator<Item = Region>) -> u64 {
+    let mut regions: Vec<Region> = regions.filter(|region| !region.is_empty()).collect();
+    regions.sort_by_key(|region| region.nonces);
+    let ends = regions.iter().flat_map(|region| [region.headers.start(), region.headers.end()]);
+    let ends: Vec<u64> = ends.collect::<BTreeSet<u64>>().into_iter().collect();
+    // Between two of the ends every region has all headers, or none.
+    ends.windows(2).map(|ends| (ends[1] - ends[0]) * union_between(ends, &regions)).sum()
+}
+
+fn union_between(ends: &[u64], regions: &[Region]) -> u64 {
+    let headers = Headers::new(ends[0], ends[1]).unwrap();
     let (mut covered, mut end) = (0, 0);
-    for range in ranges {
-        covered += range.end().saturating_sub(range.start().max(end));
-        end = end.max(range.end());
+    for Region { nonces, .. } in regions.iter().filter(|region| region.headers.covers(headers)) {
+        covered += nonces.end().saturating_sub(nonces.start().max(end));
+        end = end.max(nonces.end());
     }
     covered
 }
 
-/// The nonces of a job whose hashes pass its filter, by hashing them all.
-pub(super) fn truth(job: &Job) -> Vec<u32> {
-    let batch = Batch { job: Arc::new(job.clone()), nonces: job.nonces, filter: job.filter() };
-    job.nonces.iter().filter(|nonce| crate::work::verify(&batch, *nonce).is_ok()).collect()
+/// The hashes of a job that pass its filter, by making them all.
+pub(super) fn truth(job: &Job) -> Vec<Hit> {
+    let batch = Batch { job: Arc::new(job.clone()), region: job.space(), filter: job.filter() };
+    job.space().iter().filter(|hit| crate::work::verify(&batch, *hit).is_ok()).collect()
 }
 
 /// A target that a hash meets with a probability of 1 in 2^`bits`.

@@ -1,40 +1,46 @@
-//! A half-open range of nonces whose end fits 2^32.
+//! A half-open range of 32-bit numbers whose end fits 2^32: nonces of a header, headers of a job.
 
 use std::fmt;
 
 use crate::limits::NONCES_PER_HEADER;
 
-/// The nonces `start..end` of one header, `start <= end <= 2^32`.
+/// Nonces of one header.
+pub type Nonces = Span;
+
+/// Numbers of headers of one job.
+pub type Headers = Span;
+
+/// The numbers `start..end`, `start <= end <= 2^32`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Nonces {
+pub struct Span {
     start: u64,
     end: u64,
 }
 
-/// Why two numbers are not a range of nonces.
+/// Why two numbers are not a range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NoncesError {
+pub enum SpanError {
     /// The range runs backwards.
-    #[error("the range {start}..{end} is reversed: write the smaller nonce first")]
+    #[error("the range {start}..{end} is reversed: write the smaller number first")]
     Reversed {
-        /// First nonce as given.
+        /// Start as given.
         start: u64,
         /// End as given.
         end: u64,
     },
-    /// The range leaves the 32-bit field.
-    #[error("the range {start}..{end} passes 4294967296 (2^32), the number of nonces of a header")]
+    /// The range leaves the 32 bits.
+    #[error("the range {start}..{end} passes 4294967296 (2^32)")]
     PastEnd {
-        /// First nonce as given.
+        /// Start as given.
         start: u64,
         /// End as given.
         end: u64,
     },
 }
 
-impl Nonces {
-    /// All nonces of a header.
+impl Span {
+    /// All numbers of 32 bits, such as the nonces of a header.
     pub const ALL: Self = Self { start: 0, end: NONCES_PER_HEADER };
 
     /// The range `start..end`.
@@ -42,62 +48,69 @@ impl Nonces {
     /// # Errors
     ///
     /// When `start > end` or `end > 2^32`.
-    pub const fn new(start: u64, end: u64) -> Result<Self, NoncesError> {
+    pub const fn new(start: u64, end: u64) -> Result<Self, SpanError> {
         if start > end {
-            return Err(NoncesError::Reversed { start, end });
+            return Err(SpanError::Reversed { start, end });
         }
         if end > NONCES_PER_HEADER {
-            return Err(NoncesError::PastEnd { start, end });
+            return Err(SpanError::PastEnd { start, end });
         }
         Ok(Self { start, end })
     }
 
-    /// The `length` nonces around `nonce`, cut off at 0 and 2^32, with `before` of them ahead of it.
+    /// One number.
     #[must_use]
-    pub fn around(nonce: u32, before: u64, length: u64) -> Self {
+    pub const fn one(number: u32) -> Self {
+        let start = number as u64;
+        Self { start, end: start + 1 }
+    }
+
+    /// The `length` numbers around `number`, cut off at 0 and 2^32, with `before` of them ahead of it.
+    #[must_use]
+    pub fn around(number: u32, before: u64, length: u64) -> Self {
         let length = length.min(NONCES_PER_HEADER);
-        let start = u64::from(nonce).saturating_sub(before).min(NONCES_PER_HEADER - length);
+        let start = u64::from(number).saturating_sub(before).min(NONCES_PER_HEADER - length);
         Self { start, end: start + length }
     }
 
-    /// First nonce; 2^32 for an empty range at the end.
+    /// First number; 2^32 for an empty range at the end.
     #[must_use]
     pub const fn start(self) -> u64 {
         self.start
     }
 
-    /// One past the last nonce, at most 2^32.
+    /// One past the last number, at most 2^32.
     #[must_use]
     pub const fn end(self) -> u64 {
         self.end
     }
 
-    /// How many nonces the range has.
+    /// How many numbers the range has.
     #[must_use]
     pub const fn len(self) -> u64 {
         self.end - self.start
     }
 
-    /// Whether the range has no nonce.
+    /// Whether the range has no number.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.start == self.end
     }
 
-    /// First nonce as the header field.
+    /// First number in its 32 bits.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "wraps only for the empty range at 2^32, which has no first nonce"
+        reason = "wraps only for the empty range at 2^32, which has no first number"
     )]
     pub const fn first(self) -> u32 {
         self.start as u32
     }
 
-    /// Whether `nonce` lies in the range.
+    /// Whether `number` lies in the range.
     #[must_use]
-    pub fn contains(self, nonce: u32) -> bool {
-        (self.start..self.end).contains(&u64::from(nonce))
+    pub fn contains(self, number: u32) -> bool {
+        (self.start..self.end).contains(&u64::from(number))
     }
 
     /// Whether all of `other` lies in this range.
@@ -106,27 +119,27 @@ impl Nonces {
         self.start <= other.start && other.end <= self.end
     }
 
-    /// The first `length` nonces (or all, if there are fewer), and the rest.
+    /// The first `length` numbers (or all, if there are fewer), and the rest.
     #[must_use]
     pub fn split_at(self, length: u64) -> (Self, Self) {
         let middle = self.start + length.min(self.len());
         (Self { start: self.start, end: middle }, Self { start: middle, end: self.end })
     }
 
-    /// The nonces as header fields, in order.
+    /// The numbers, in order.
     pub fn iter(self) -> impl Iterator<Item = u32> {
         #[expect(clippy::cast_possible_truncation, reason = "every member is below 2^32")]
-        (self.start..self.end).map(|nonce| nonce as u32)
+        (self.start..self.end).map(|number| number as u32)
     }
 }
 
-impl fmt::Display for Nonces {
+impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}..{}", self.start, self.end)
     }
 }
 
-impl fmt::Debug for Nonces {
+impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -140,8 +153,8 @@ mod tests {
     fn the_end_fits_two_to_the_32() {
         assert_eq!(Nonces::new(0, 1 << 32), Ok(Nonces::ALL));
         assert_eq!(Nonces::new(1 << 32, 1 << 32).map(Nonces::len), Ok(0));
-        assert!(matches!(Nonces::new(0, (1 << 32) + 1), Err(NoncesError::PastEnd { .. })));
-        assert!(matches!(Nonces::new(2, 1), Err(NoncesError::Reversed { start: 2, end: 1 })));
+        assert!(matches!(Nonces::new(0, (1 << 32) + 1), Err(SpanError::PastEnd { .. })));
+        assert!(matches!(Nonces::new(2, 1), Err(SpanError::Reversed { start: 2, end: 1 })));
     }
 
     #[test]

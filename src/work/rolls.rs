@@ -1,0 +1,349 @@
+//! The headers of a job: one header whose version, time and extranonce roll.
+
+use std::sync::Arc;
+
+use bitcoin::TxMerkleNode;
+use bitcoin::block::{Header, Version};
+
+use super::Headers;
+use crate::chain::{self, CoinbaseParts};
+
+/// The headers of a job, numbered from 0.
+///
+/// Version bits run fastest: the lowest bit of the number is the lowest bit of the mask. Then come the
+/// seconds after the first time, then the extranonces. Fewer than 2^32 headers of 2^32 nonces each have
+/// fewer than 2^64 hashes, so that every count of hashes fits.
+///
+/// The headers of a *roll* differ in version bits only: they share all that a kernel can compute once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rolls {
+    /// Without version bits that roll.
+    header: Header,
+    version_mask: u32,
+    times: u32,
+    coinbase: Option<Arc<Coinbase>>,
+    count: u32,
+}
+
+/// What makes a merkle root of each extranonce.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coinbase {
+    /// The coinbase transaction around its extranonce2.
+    pub parts: CoinbaseParts,
+    /// From the coinbase to the merkle root.
+    pub branch: Vec<TxMerkleNode>,
+    /// How many extranonces the job tries, from 0.
+    pub extranonces: u32,
+}
+
+/// Why headers cannot be numbered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RollsError {
+    /// All bits of the version would roll.
+    #[error(
+        "a version mask of all 32 bits makes 2^64 hashes, more than can be counted; leave out a bit, \
+        or give 1fffe000 as BIP 320 has it"
+    )]
+    WholeVersion,
+    /// A dimension is empty.
+    #[error("a job needs at least one time and one extranonce")]
+    Empty,
+    /// The last time passes its field.
+    #[error(
+        "{times} times from {first} on pass 4294967295 (2^32 - 1), the last that a header holds"
+    )]
+    Times {
+        /// The header's own time.
+        first: u32,
+        /// Seconds asked for.
+        times: u32,
+    },
+    /// The coinbase has no room for as many extranonces.
+    #[error("{extranonces} extranonces do not fit the {size} bytes of extranonce2")]
+    Extranonces {
+        /// Extranonces asked for.
+        extranonces: u32,
+        /// Bytes of extranonce2.
+        size: usize,
+    },
+    /// The headers cannot be numbered with 32 bits.
+    #[error(
+        "{headers} headers are more than the 4294967295 (2^32 - 1) of a job; give a version mask of \
+        fewer bits or fewer times"
+    )]
+    TooMany {
+        /// Headers asked for.
+        headers: u128,
+    },
+}
+
+impl Rolls {
+    /// One header; nothing rolls. Its nonce is ignored, here and below.
+    #[must_use]
+    pub const fn one(header: Header) -> Self {
+        Self { header, version_mask: 0, times: 1, coinbase: None, count: 1 }
+    }
+
+    /// The headers that differ from `header` in the bits of `version_mask`, by up to `times - 1` seconds,
+    /// and in their extranonce. With a coinbase the header's merkle root is ignored.
+    ///
+    /// # Errors
+    ///
+    /// When there is no header, the last time passes its field, or there are 2^32 headers or more.
+    pub fn new(
+        header: Header,
+        version_mask: u32,
+        times: u32,
+        coinbase: Option<Arc<Coinbase>>,
+    ) -> Result<Self, RollsError> {
+        if version_mask == u32::MAX {
+            return Err(RollsError::WholeVersion);
+        }
+        let extranonces = coinbase.as_ref().map_or(1, |coinbase| coinbase.extranonces);
+        let Some(further) = times.checked_sub(1).filter(|_| extranonces > 0) else {
+            return Err(RollsError::Empty);
+        };
+        let first = header.time;
+        if first.checked_add(further).is_none() {
+            return Err(RollsError::Times { first, times });
+        }
+        if let Some(coinbase) = &coinbase {
+            let size = coinbase.parts.extranonce2_size();
+            if size < 4 && extranonces > 1 << (8 * size) {
+                return Err(RollsError::Extranonces { extranonces, size });
+            }
+        }
+        let headers =
+            (1_u128 << version_mask.count_ones()) * u128::from(times) * u128::from(extranonces);
+        let count = u32::try_from(headers).map_err(|_| RollsError::TooMany { headers })?;
+        let fixed = header.version.to_consensus() & !version_mask.cast_signed();
+        let header = Header { version: Version::from_consensus(fixed), ..header };
+        Ok(Self { header, version_mask, times, coinbase, count })
+    }
+
+    /// The numbers of all headers.
+    #[must_use]
+    pub fn all(&self) -> Headers {
+        Headers::ALL.split_at(self.count.into()).0
+    }
+
+    /// The version bits that roll.
+    #[must_use]
+    pub const fn version_mask(&self) -> u32 {
+        self.version_mask
+    }
+
+    /// How many headers are in a roll: a power of two, and every multiple of it begins one.
+    #[must_use]
+    pub const fn per_roll(&self) -> u32 {
+        1 << self.version_mask.count_ones()
+    }
+
+    /// Whether the headers differ in version bits only.
+    #[must_use]
+    pub fn are_of_one_roll(&self, headers: Headers) -> bool {
+        let per_roll = u64::from(self.per_roll());
+        headers.is_empty() || headers.start() / per_roll == (headers.end() - 1) / per_roll
+    }
+
+    /// The header of a number. One past the last is none of the job's.
+    #[must_use]
+    pub fn header(&self, number: u32) -> Header {
+        let version = self.version(number);
+        let roll = number / self.per_roll();
+        let time = self.header.time.wrapping_add(roll % self.times);
+        let merkle_root = self
+            .coinbase
+            .as_ref()
+            .map_or(self.header.merkle_root, |coinbase| coinbase.root(roll / self.times));
+        Header { version, time, merkle_root, ..self.header }
+    }
+
+    /// The headers of these numbers, which are of one roll. What they share is computed once.
+    pub fn headers(&self, numbers: Headers) -> impl Iterator<Item = Header> {
+        let shared = self.header(numbers.first());
+        numbers.iter().map(move |number| Header { version: self.version(number), ..shared })
+    }
+
+    fn version(&self, number: u32) -> Version {
+        let rolled = scatter(number, self.version_mask).cast_signed();
+        Version::from_consensus(self.header.version.to_consensus() | rolled)
+    }
+
+    /// The number, within the first roll, of the header that has this version; `None` when it differs in
+    /// bits that do not roll.
+    #[must_use]
+    pub fn number_of(&self, version: Version) -> Option<u32> {
+        let version = version.to_consensus().cast_unsigned();
+        let fixed = self.header.version.to_consensus().cast_unsigned();
+        (version & !self.version_mask == fixed).then(|| gather(version, self.version_mask))
+    }
+}
+
+impl Coinbase {
+    /// The merkle root of an extranonce.
+    #[must_use]
+    pub fn root(&self, extranonce: u32) -> TxMerkleNode {
+        chain::fold_branch(self.parts.numbered_txid(extranonce.into()), &self.branch)
+    }
+}
+
+/// Spreads the low bits of `number` over the bits of `mask`, lowest first.
+fn scatter(mut number: u32, mask: u32) -> u32 {
+    let mut spread = 0;
+    for bit in bits(mask) {
+        spread |= bit * (number & 1);
+        number >>= 1;
+    }
+    spread
+}
+
+/// Collects the bits of `spread` under `mask`: the inverse of [`scatter`].
+fn gather(spread: u32, mask: u32) -> u32 {
+    (0..).zip(bits(mask)).map(|(place, bit)| u32::from(spread & bit != 0) << place).sum()
+}
+
+/// The bits of `mask` one by one, lowest first.
+fn bits(mut mask: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let lowest = mask & mask.wrapping_neg();
+        mask ^= lowest;
+        (lowest != 0).then_some(lowest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::chain::{KNOWN_BLOCKS, VERSION_ROLLING_MASK, parse_header};
+
+    fn genesis() -> Header {
+        KNOWN_BLOCKS[0].header().unwrap()
+    }
+
+    fn version(header: &Header) -> u32 {
+        header.version.to_consensus().cast_unsigned()
+    }
+
+    #[test]
+    fn version_bits_run_before_times() {
+        let header = genesis();
+        let rolls = Rolls::new(header, 0x8000_0101, 3, None).unwrap();
+        assert_eq!((rolls.all().len(), rolls.per_roll()), (24, 8));
+        let headers: Vec<Header> = rolls.all().iter().map(|number| rolls.header(number)).collect();
+        let versions = [0, 1, 0x100, 0x101, 0x8000_0000, 0x8000_0001, 0x8000_0100, 0x8000_0101];
+        for (number, rolled) in headers.iter().enumerate() {
+            assert_eq!(version(rolled), versions[number % 8]);
+            assert_eq!(rolled.time, header.time + u32::try_from(number / 8).unwrap());
+            assert_eq!(rolled.merkle_root, header.merkle_root);
+        }
+        assert!(rolls.are_of_one_roll(Headers::new(8, 16).unwrap()));
+        assert!(!rolls.are_of_one_roll(Headers::new(7, 9).unwrap()));
+        assert!(rolls.are_of_one_roll(Headers::new(24, 24).unwrap()));
+        assert_eq!(rolls.number_of(headers[6].version), Some(6));
+        assert_eq!(rolls.number_of(Version::from_consensus(2)), None);
+        assert_eq!(Rolls::new(header, 0, 1, None), Ok(Rolls::one(header)));
+        assert_eq!(Rolls::one(header).header(0), header);
+    }
+
+    /// The job of Public Pool in the tests of `chain::coinbase`, which a share with extranonce2 17000000
+    /// solved.
+    fn pool_job(extranonces: u32, size: usize) -> (Header, Arc<Coinbase>) {
+        let unhex = |text: &str| -> Vec<u8> {
+            let pairs = text.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+            pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+        };
+        let prefix = "0200000001000000000000000000000000000000000000000000000000000000000000000\
+            0ffffffff170330c30d5075626c69632d506f6f6c";
+        let suffix = "ffffffff02e5b5c61200000000220020984a77c289084ff2d434c316bdada021c6c183d507\
+            c8a20d3b159b09ac02fe280000000000000000266a24aa21a9edb98ee50410ed4abd48401ed484fc8744\
+            09d086a3faf0816136a8ad6168314c5800000000";
+        let branch = [
+            "21af451ddb51e887ff1feb5592b87290098565035eb8500031aedcc776d4e72a",
+            "c5af269519c809a9546d5a58ca6445d3dbb80cb7045448ecc48309af034da8f8",
+            "fb9f8f9959f6bb0ceb63fa53aed1d5a615c6b6d3f50a468ea89a45a1234bda74",
+            "a4f4fee8e5fc19ca8d93e67b9236c37ddb864982010434745c0abfe9b914980c",
+            "33092206642744fbe5499c3e621cd5c6b52733e54fbebd869f070082b807f740",
+            "3b857e32c5cff4864efab967b9a456ca03b2167ab96bd9076ce294c8a67a7fe2",
+            "881a07cd881d0c3e590b4b090ea8d58e1439dc56c63686f7de23c47045441e30",
+            "315e4dbcc8e7b1c9d594a73978268791880dddb2c26eec8e75768668dad99d80",
+            "69952b77c632be16b1ac7ac7048f13d4e962b2e215d79a343f01e6e281d7c304",
+            "fc63eb4392c4d6c6d689788875fca35143fdcd4f4a82e8698e0e441751a70b4a",
+            "09e419bbe20aa3a7640f1b91f50599ceddff899e90d3f18951ad5418c4850a6b",
+            "004978aa346b4f1880bcadb3ca3792d771ee6aeca427f61e74baba44b75cfb88",
+        ];
+        let node = |text: &str| bitcoin::consensus::deserialize(&unhex(text)).unwrap();
+        // Another size of extranonce2 takes its bytes from extranonce1, so that the whole keeps its length.
+        let parts = CoinbaseParts::new(
+            &unhex(prefix),
+            &unhex("4128064f00000000")[..8 - size],
+            size,
+            &unhex(suffix),
+        );
+        let branch = branch.map(node).to_vec();
+        let header = parse_header(
+            "0040b420fd55646bc162b96dfcd4f201a3f4670d1d3996bc96520100000000000000000006ddf5f08c36414\
+             b95ea54db71a0c28761a98bcf6355919e044f88725519a7cbd7685468043a02174c035275",
+        );
+        (header.unwrap(), Arc::new(Coinbase { parts: parts.unwrap(), branch, extranonces }))
+    }
+
+    #[test]
+    fn the_extranonce_of_a_real_share_leads_to_its_header() {
+        let (share, coinbase) = pool_job(100, 4);
+        let root = share.merkle_root;
+        let base = Header { merkle_root: genesis().merkle_root, time: share.time - 1, ..share };
+        let rolls = Rolls::new(base, VERSION_ROLLING_MASK, 2, Some(coinbase)).unwrap();
+        assert_eq!(rolls.all().len(), 200 << 16);
+        // Extranonce 0x17, the second time, and the share's version.
+        let number = ((0x17 * 2 + 1) << 16) + rolls.number_of(share.version).unwrap();
+        assert_eq!(rolls.header(number), share);
+        let around = Headers::new(u64::from(number) - 3, u64::from(number) + 3).unwrap();
+        let one_by_one = around.iter().map(|number| rolls.header(number));
+        assert!(rolls.headers(around).eq(one_by_one));
+        let roots: HashSet<TxMerkleNode> =
+            (0..100).map(|extranonce| rolls.header((extranonce * 2) << 16).merkle_root).collect();
+        assert!(roots.len() == 100 && roots.contains(&root));
+    }
+
+    #[test]
+    fn what_cannot_be_numbered_is_refused() {
+        let header = genesis();
+        let new = |mask, times| Rolls::new(header, mask, times, None);
+        assert_eq!(new(u32::MAX, 1), Err(RollsError::WholeVersion));
+        assert_eq!(new(0, 0), Err(RollsError::Empty));
+        assert_eq!(new(u32::MAX >> 1, 1).unwrap().all().len(), 1 << 31);
+        assert_eq!(new(u32::MAX >> 1, 2), Err(RollsError::TooMany { headers: 1 << 32 }));
+        let rest = u32::MAX - header.time + 1;
+        assert_eq!(new(0, rest).unwrap().header(rest - 1).time, u32::MAX);
+        let times = rest + 1;
+        assert_eq!(new(0, times), Err(RollsError::Times { first: header.time, times }));
+
+        let with = |extranonces, size| {
+            Rolls::new(header, 0, 1, Some(pool_job(extranonces, size).1)).map(|rolls| rolls.count)
+        };
+        assert_eq!(with(0, 4), Err(RollsError::Empty));
+        assert_eq!(with(u32::MAX, 4), Ok(u32::MAX));
+        assert_eq!(with(256, 1), Ok(256));
+        assert_eq!(with(257, 1), Err(RollsError::Extranonces { extranonces: 257, size: 1 }));
+        assert_eq!(with(1, 0), Ok(1));
+        assert_eq!(with(2, 0), Err(RollsError::Extranonces { extranonces: 2, size: 0 }));
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_and_its_version_are_one(mask: u32, number: u32) {
+            prop_assume!(mask != u32::MAX);
+            let number = number & ((1_u32 << mask.count_ones()) - 1);
+            let rolls = Rolls::new(genesis(), mask, 1, None).unwrap();
+            let rolled = rolls.header(number);
+            prop_assert_eq!((version(&rolled) ^ version(&genesis())) & !mask, 0);
+            prop_assert_eq!(rolls.number_of(rolled.version), Some(number));
+        }
+    }
+}
