@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::options::{DeviceOptions, Profile, at_least_one};
+use super::options::{Profile, TeamOptions, at_least_one};
 use super::scan::Worker;
 use super::{Failure, output, team};
 use crate::device::DeviceInfo;
@@ -41,7 +41,7 @@ pub(super) struct Args {
     shares: Option<u64>,
 
     #[command(flatten)]
-    options: DeviceOptions,
+    options: TeamOptions,
 
     /// How long a batch takes on a GPU: what is left for the desktop
     #[arg(long, value_enum, default_value_t = Profile::Desktop)]
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let batch_time = args.profile.batch_time();
     let summary_file = summary_file(args)?;
     let (speeds, devices): (Vec<f64>, Vec<_>) =
-        team::open_measured(&args.options, batch_time)?.into_iter().unzip();
+        team::open_measured(&args.options, batch_time, stop)?.into_iter().unzip();
     let mut replay = Replay::new(speeds.iter().sum(), fastrand::Rng::new());
     let mut run = Run {
         args,
