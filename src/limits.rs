@@ -70,3 +70,9 @@ pub const HEADER_LINE: u64 = 4096;
 /// Hits that `scan` keeps for one header. An easier target than this allows is refused in advance by
 /// the expected count, and a scan that passes it ends with an error rather than with a partial list.
 pub const HITS_PER_SCAN: usize = 1 << 20;
+
+/// Length of a saved tuning result. One of a hundred kernels takes 40 KiB.
+pub const TUNING_FILE: u64 = 1 << 20;
+
+/// The longest tune of a device. What is not clear after ten minutes is not worth knowing.
+pub const TUNING_BUDGET: Duration = Duration::from_secs(600);

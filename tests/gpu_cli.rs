@@ -50,7 +50,7 @@ fn a_whole_header_has_exactly_the_nonce_that_the_chain_knows() {
     let Some(_) = gpu("a_whole_header_has_exactly_the_nonce_that_the_chain_knows") else { return };
     // The newest block: its target is so hard that another nonce is out of the question.
     let block = KNOWN_BLOCKS.last().unwrap();
-    let (told, _) = adit(&["scan", block.header, "--device", "0", "--json"]);
+    let (told, _) = adit(&["scan", block.header, "--device", "0", "--no-tune", "--json"]);
     println!("{told}");
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["hits"].as_array().unwrap().len(), 1);
@@ -64,7 +64,8 @@ fn a_whole_header_has_exactly_the_nonce_that_the_chain_knows() {
 #[test]
 fn an_adapter_and_the_cpu_share_a_scan() {
     let Some(adapters) = gpu("an_adapter_and_the_cpu_share_a_scan") else { return };
-    let window = ["--nonces", "2080000000..2084000000", "--profile", "background", "--json"];
+    let window =
+        ["--nonces", "2080000000..2084000000", "--profile", "background", "--no-tune", "--json"];
     for devices in [&["--device", "0"][..], &["--device", "0", "--device", "cpu"]] {
         let scan = [&["scan", KNOWN_BLOCKS[0].header], devices, &window].concat();
         let (told, _) = adit(&scan);
@@ -85,7 +86,7 @@ fn an_adapter_and_the_cpu_share_a_scan() {
 #[test]
 fn an_adapter_mines_a_block() {
     let Some(_) = gpu("an_adapter_mines_a_block") else { return };
-    let (told, _) = adit(&["mine", "--device", "0", "--blocks", "1", "--json"]);
+    let (told, _) = adit(&["mine", "--device", "0", "--no-tune", "--blocks", "1", "--json"]);
     let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let summary = events.last().unwrap();
     assert_eq!(summary["found"], 1, "{told}");
@@ -95,7 +96,7 @@ fn an_adapter_mines_a_block() {
 #[test]
 fn software_is_not_chosen_silently() {
     let Some(adapters) = gpu("software_is_not_chosen_silently") else { return };
-    let scan = ["scan", KNOWN_BLOCKS[0].header, "--nonces", "0..1000000", "--json"];
+    let scan = ["scan", KNOWN_BLOCKS[0].header, "--nonces", "0..1000000", "--no-tune", "--json"];
     let (told, said) = adit(&scan);
     let told: Value = serde_json::from_str(&told).unwrap();
     let chosen = told["devices"][0]["name"].as_str().unwrap();
@@ -111,6 +112,8 @@ fn software_is_not_chosen_silently() {
 /// What a command that must end well prints, and what it remarks.
 fn adit(arguments: &[&str]) -> (String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    // These tests choose no kernel: tests/gpu_tune.rs does.
+    command.env("ADIT_CACHE_DIR", env!("CARGO_TARGET_TMPDIR"));
     let output = command.args(arguments).env_remove("RUST_LOG").timeout(LIMIT).output().unwrap();
     let [told, said] =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());

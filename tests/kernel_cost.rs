@@ -14,7 +14,7 @@ const BOUNDS: [(&str, f64, Option<f64>, u64); 4] = [
     ("std-uniform-chor-majshare-split-w64", 2782.0, None, 24 << 10),
     ("boost16loop-uniform-chor-majshare-split-w64", 2390.0, Some(2360.0), 24 << 10),
     ("verlane-uniform-chor-majshare-split-w64", 2360.0, Some(2360.0), 24 << 10),
-    ("std-uniform-w64", 3011.0, None, 24 << 10),
+    ("std-uniform-w64", 3012.0, None, 24 << 10),
 ];
 
 const CHIPS: [&str; 2] = ["navi21", "navi31"];

@@ -177,6 +177,9 @@ fn per_hash(
     loops: &[LoopCost],
 ) -> (Option<f64>, Option<f64>) {
     let body = loops.iter().map(|body| body.valu as u64).max();
+    if passes > 1 && body.is_none() {
+        return (None, None); // the assembly does not show it
+    }
     let figure = |count: u64| u32::try_from(count).map(f64::from).ok();
     let share = |count: u64, among: u32| Some(figure(count)? / f64::from(among));
     let outside = valu.map(|valu| valu.saturating_sub(body.unwrap_or_default()));
@@ -303,5 +306,6 @@ mod tests {
         let loops = [of("BB1", 2400), of("BB2", 100)];
         assert_eq!(per_hash(1, 16, Some(3000), &loops), (Some(2437.5), Some(2400.0)));
         assert_eq!(per_hash(1, 1, None, &[]), (None, None));
+        assert_eq!(per_hash(1, 16, Some(3000), &[]), (None, None), "no loop is to be seen");
     }
 }

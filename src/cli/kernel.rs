@@ -25,6 +25,9 @@ pub(super) enum Command {
         /// The language
         #[arg(long = "as", value_name = "LANGUAGE", value_enum, default_value_t = Language::Wgsl)]
         language: Language,
+        /// Print what fills the table of rows of a verlane kernel instead
+        #[arg(long)]
+        rows: bool,
     },
     /// Let a Vulkan driver compile variants, and count what it makes of them
     #[command(after_help = super::OUTCOME)]
@@ -66,7 +69,7 @@ struct Listed {
 pub(super) fn run(command: &Command, stop: &Stop) -> Result<(), Failure> {
     match command {
         Command::List { json } => list(*json),
-        Command::Print { variant, language } => print(*variant, (*language).into()),
+        Command::Print { variant, language, rows } => print(*variant, (*language).into(), *rows),
         Command::Cost(args) => cost::run(args, stop),
     }
 }
@@ -111,8 +114,16 @@ fn list(json: bool) -> Result<(), Failure> {
     output::line(table)
 }
 
-fn print(variant: Variant, target: Target) -> Result<(), Failure> {
-    match translate(&Kernel::new(variant).wgsl, target).map_err(Failure::usage)? {
+fn print(variant: Variant, target: Target, rows: bool) -> Result<(), Failure> {
+    let kernel = Kernel::new(variant);
+    let wgsl = match kernel.rows {
+        _ if !rows => kernel.wgsl,
+        Some(rows) => rows.wgsl,
+        None => {
+            return Err(Failure::usage(format!("{variant} has no table; verlane kernels have")));
+        }
+    };
+    match translate(&wgsl, target).map_err(Failure::usage)? {
         Translated::Text(text) => output::line(text.trim_end()),
         Translated::Binary(_) if std::io::stdout().is_terminal() => Err(Failure::usage(
             "SPIR-V is binary: send it to a file or a program, as in `adit kernel print --as spirv > kernel.spv`",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bitcoin::block::Header;
 use serde::Serialize;
 
-use super::options::{DeviceOptions, Profile, at_least_one};
+use super::options::{Profile, TeamOptions, at_least_one};
 use super::scan::Worker;
 use super::{Failure, output, team};
 use crate::device::{Device, DeviceInfo};
@@ -42,7 +42,7 @@ pub(super) struct Args {
     shares: Option<u64>,
 
     #[command(flatten)]
-    options: DeviceOptions,
+    options: TeamOptions,
 
     /// How long a batch takes on a GPU: what is left for the desktop
     #[arg(long, value_enum, default_value_t = Profile::Desktop)]
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let batch_time = args.profile.batch_time();
     let summary_file = summary_file(args)?;
     let (speeds, devices): (Vec<f64>, Vec<Box<dyn Device>>) =
-        team::open_measured(&args.options, batch_time)?.into_iter().unzip();
+        team::open_measured(&args.options, batch_time, stop)?.into_iter().unzip();
     let widest = devices.iter().map(|device| device.info().width.most).max();
     let mut replay = Replay::new(speeds.iter().sum(), widest.unwrap_or(1), fastrand::Rng::new());
     let mut run = Run {

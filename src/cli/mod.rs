@@ -12,6 +12,8 @@ mod output;
 mod scan;
 mod selftest;
 mod team;
+mod tune;
+mod tuning;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -49,6 +51,9 @@ enum Command {
     /// Mine: find real blocks again, with every hash accounted for
     #[command(after_help = OUTCOME)]
     Mine(mine::Args),
+    /// Find the fastest kernel of each GPU, and remember it
+    #[command(after_help = OUTCOME)]
+    Tune(tune::Args),
     /// Hash a header on the CPU and compare it with its target
     Verify(verify::Args),
     /// Look at the kernels
@@ -67,6 +72,7 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<(), Failure> {
         Command::Selftest(args) => selftest::run(&args, stop),
         Command::Scan(args) => scan::run(&args, stop),
         Command::Mine(args) => mine::run(&args, stop),
+        Command::Tune(args) => tune::run(&args, stop),
         Command::Verify(args) => verify::run(&args),
         Command::Kernel(command) => kernel::run(&command, stop),
     }

@@ -9,17 +9,33 @@ use crate::device::inventory::Selector;
 use crate::kernel::Variant;
 use crate::work::{Nonces, SpanError};
 
-/// Which devices, and how hard they work.
+/// Which devices.
 #[derive(Debug, Args)]
 pub(super) struct DeviceOptions {
     /// Use this device: index, part of the name, PCI address, or `cpu`; can be given many times.
     /// Default: all real GPUs, else the faster of software adapter and CPU
     #[arg(long = "device", short = 'd', value_name = "DEVICE")]
     pub(super) devices: Vec<Selector>,
+}
 
-    /// Kernel for the GPUs; `adit kernel list` shows the names
-    #[arg(long, value_name = "NAME", default_value_t = Variant::DEFAULT)]
-    pub(super) variant: Variant,
+/// Which devices work, and with which kernel.
+#[derive(Debug, Args)]
+pub(super) struct TeamOptions {
+    #[command(flatten)]
+    pub(super) devices: DeviceOptions,
+
+    /// Kernel for the GPUs; `adit kernel list` shows the names. Default: the one that `adit tune` found
+    /// for each, or a short tune finds at the first run
+    #[arg(long, value_name = "NAME")]
+    pub(super) variant: Option<Variant>,
+
+    /// Tune the GPUs anew before the work, for a few seconds each
+    #[arg(long, conflicts_with_all = ["variant", "no_tune"])]
+    pub(super) retune: bool,
+
+    /// Neither tune nor use what an earlier tune found: the default kernel works
+    #[arg(long)]
+    pub(super) no_tune: bool,
 }
 
 /// How long a batch takes: what is left for the desktop in between.

@@ -7,7 +7,7 @@ use bitcoin::{BlockHash, Target};
 use serde::{Serialize, Serializer};
 
 use super::lines::Lines;
-use super::options::{DeviceOptions, Profile, nonces, times, version_mask};
+use super::options::{Profile, TeamOptions, nonces, times, version_mask};
 use super::{Failure, output, team};
 use crate::chain;
 use crate::device::DeviceInfo;
@@ -62,7 +62,7 @@ pub(super) struct Args {
     difficulty: Option<Target>,
 
     #[command(flatten)]
-    options: DeviceOptions,
+    options: TeamOptions,
 
     /// How long a batch takes on a GPU
     #[arg(long, value_enum, default_value_t = Profile::Dedicated)]
@@ -108,7 +108,7 @@ fn scan_lines(args: &Args, stop: &Stop) -> Result<(), Failure> {
 
 fn crew(args: &Args, stop: &Stop) -> Result<Crew, Failure> {
     let batch_time = args.profile.batch_time();
-    Ok(Crew::new(team::open(&args.options, batch_time)?, batch_time, stop.clone()))
+    Ok(Crew::new(team::open(&args.options, batch_time, stop)?, batch_time, stop.clone()))
 }
 
 fn job(args: &Args, header: &str, id: u64) -> Result<Job, Failure> {

@@ -9,6 +9,7 @@ use super::{Failure, output, team};
 use crate::device::Device;
 use crate::device::inventory::{Choice, inventory};
 use crate::device::selftest::{Check, checks};
+use crate::kernel::Variant;
 use crate::limits::SELFTEST_DEADLINE;
 use crate::runtime::Stop;
 use crate::ui::text;
@@ -16,22 +17,26 @@ use crate::ui::text;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    options: DeviceOptions,
+    devices: DeviceOptions,
+
+    /// Kernel for the GPUs; `adit kernel list` shows the names
+    #[arg(long, value_name = "NAME", default_value_t = Variant::DEFAULT)]
+    variant: Variant,
 }
 
 /// Tests the devices named, or all there are.
 pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
-    let entries = if args.options.devices.is_empty() {
+    let entries = if args.devices.devices.is_empty() {
         inventory(&[]).map_err(Failure::no_device)?
     } else {
-        match team::select(&args.options)? {
+        match team::select(&args.devices)? {
             Choice::Use(entries) | Choice::Fastest(entries) => entries,
         }
     };
     let (mut unopened, mut failed) = (Vec::new(), Vec::new());
     for entry in entries {
         let name = text::clean(&entry.facts.name);
-        match entry.open(args.options.variant) {
+        match entry.open(args.variant) {
             Ok(device) => {
                 output::line(text::device(device.info()))?;
                 if !test(device, stop)? {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::options::DeviceOptions;
+use super::options::{DeviceOptions, TeamOptions};
 use super::output::note;
-use super::{Exit, Failure};
+use super::{Exit, Failure, tuning};
 use crate::device::Device;
 use crate::device::inventory::{Choice, Entry, NotUsable, choose, inventory};
 use crate::device::speed::measure;
-use crate::kernel::Variant;
 use crate::limits::DEVICES;
+use crate::runtime::Stop;
 use crate::ui::text;
 
 /// How long a device is measured.
@@ -22,16 +22,18 @@ pub(super) type Measured = (f64, Box<dyn Device>);
 ///
 /// # Errors
 ///
-/// When no device is left.
+/// When no device is left, or the run is stopped meanwhile.
 pub(super) fn open(
-    options: &DeviceOptions,
+    options: &TeamOptions,
     batch_time: Duration,
+    stop: &Stop,
 ) -> Result<Vec<Box<dyn Device>>, Failure> {
-    match select(options)? {
-        Choice::Use(entries) => open_all(&entries, options.variant),
+    match select(&options.devices)? {
+        Choice::Use(entries) => open_all(&entries, options, batch_time, stop),
         Choice::Fastest(entries) => {
-            let measured = measure_all(open_all(&entries, options.variant)?, batch_time)?;
-            Ok(fastest(measured).into_iter().map(|(_, device)| device).collect())
+            let devices = open_all(&entries, options, batch_time, stop)?;
+            let measured = fastest(measure_all(devices, batch_time)?);
+            Ok(measured.into_iter().map(|(_, device)| device).collect())
         }
     }
 }
@@ -40,17 +42,16 @@ pub(super) fn open(
 ///
 /// # Errors
 ///
-/// When no device is left.
+/// When no device is left, or the run is stopped meanwhile.
 pub(super) fn open_measured(
-    options: &DeviceOptions,
+    options: &TeamOptions,
     batch_time: Duration,
+    stop: &Stop,
 ) -> Result<Vec<Measured>, Failure> {
-    match select(options)? {
-        Choice::Use(entries) => measure_all(open_all(&entries, options.variant)?, batch_time),
-        Choice::Fastest(entries) => {
-            Ok(fastest(measure_all(open_all(&entries, options.variant)?, batch_time)?))
-        }
-    }
+    let choice = select(&options.devices)?;
+    let (Choice::Use(entries) | Choice::Fastest(entries)) = &choice;
+    let measured = measure_all(open_all(entries, options, batch_time, stop)?, batch_time)?;
+    Ok(if matches!(choice, Choice::Fastest(_)) { fastest(measured) } else { measured })
 }
 
 /// The devices that the options name.
@@ -76,12 +77,17 @@ fn bounded(devices: usize) -> Result<(), Failure> {
     )))
 }
 
-fn open_all(entries: &[Entry], variant: Variant) -> Result<Vec<Box<dyn Device>>, Failure> {
+fn open_all(
+    entries: &[Entry],
+    options: &TeamOptions,
+    batch_time: Duration,
+    stop: &Stop,
+) -> Result<Vec<Box<dyn Device>>, Failure> {
     let mut devices = Vec::new();
     let mut worst = Exit::NoDevice;
     let mut reasons = Vec::new();
     for entry in entries {
-        let reason = match entry.open_tested(variant) {
+        let reason = match tuning::open(entry, options, batch_time, stop)? {
             Ok(device) => {
                 devices.push(device);
                 continue;

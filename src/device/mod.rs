@@ -7,6 +7,7 @@ pub mod inventory;
 pub mod selftest;
 pub mod sim;
 pub mod speed;
+pub mod tune;
 
 use std::sync::mpsc;
 use std::time::Duration;

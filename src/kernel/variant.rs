@@ -280,7 +280,8 @@ impl Variant {
         let of = |rotate| Forms { rotate, ..Forms::default() };
         let (literal, function) = (of(Rotate::Literal), of(Rotate::Function));
         let nvk = of(Rotate::Uniform);
-        let radv = Forms { ch: Ch::Or, maj: Maj::Share, round: Round::Split, ..nvk };
+        let gcn = Forms { ch: Ch::Or, maj: Maj::Share, ..nvk };
+        let radv = Forms { round: Round::Split, ..gcn };
         let imad = |percent| Forms { add: Add::multiply_add(percent), ..literal };
         let boost = |headers, looped| Layout::Boost { headers, looped };
         let (std, verlane) = (Layout::Std, Layout::Verlane);
@@ -293,7 +294,8 @@ impl Variant {
             (std, imad(50), w128, "NVIDIA: half of the adds there"),
             (std, function, w64, "Intel on Mesa (ANV)"),
             (std, nvk, w64, "NVIDIA on Mesa (NVK)"),
-            (std, radv, w64, "AMD on Mesa (RADV)"),
+            (std, radv, w64, "AMD since RDNA on Mesa (RADV)"),
+            (std, gcn, w64, "AMD up to Vega on Mesa (RADV)"),
             (boost(4, false), literal, w64, "few version bits: four headers share a schedule"),
             (boost(16, true), literal, w64, "few version bits, small code: Apple, Intel"),
             (boost(16, true), radv, w64, "few version bits on RADV"),
@@ -309,7 +311,8 @@ impl Variant {
             (verlane, imad(75), w128, "NVIDIA, with three quarters of the adds there"),
             (verlane, function, w64, "Intel on Mesa (ANV)"),
             (verlane, nvk, w64, "NVIDIA on Mesa (NVK)"),
-            (verlane, radv, w64, "AMD on Mesa (RADV)"),
+            (verlane, radv, w64, "AMD since RDNA on Mesa (RADV)"),
+            (verlane, gcn, w64, "AMD up to Vega on Mesa (RADV)"),
         ]
         .map(|(layout, forms, workgroup, good_for)| {
             (Self::derived(layout, forms, workgroup), good_for)

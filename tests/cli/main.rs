@@ -7,6 +7,7 @@ mod bad_input;
 mod look;
 mod mine;
 mod scan;
+mod tune;
 
 use std::process::Output;
 use std::time::Duration;
@@ -26,6 +27,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 fn adit(arguments: &[&str]) -> Command {
     let mut command = Command::new(ADIT);
     command.args(arguments).env_remove("RUST_LOG").timeout(LIMIT);
+    // No test reads or writes what the user has.
+    command.env("ADIT_CACHE_DIR", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

@@ -99,8 +99,8 @@ impl Ring {
         let mapped = Arc::new(AtomicU8::new(mapping::PENDING));
         let flag = Arc::clone(&mapped);
         slot.readback.map_async(wgpu::MapMode::Read, .., move |result| {
-            let state = if result.is_ok() { mapping::READY } else { mapping::FAILED };
-            flag.store(state, Ordering::Relaxed);
+            let outcome = if result.is_ok() { mapping::READY } else { mapping::FAILED };
+            flag.store(outcome, Ordering::Relaxed);
         });
         let groups = grid.per_row * grid.rows;
         self.under_way.push_back(Dispatch {

@@ -291,7 +291,7 @@ mod tests {
         }
         let narrow = Variant { workgroup: crate::kernel::Workgroup::new(1).unwrap(), ..verlane() };
         assert_eq!(width(narrow).most, GROUPS_PER_DIMENSION);
-        assert!(VERLANE_ROWS <= GROUPS_PER_DIMENSION, "with one row per thread");
+        const { assert!(VERLANE_ROWS <= GROUPS_PER_DIMENSION, "with one row per thread") };
     }
 
     fn verlane() -> Variant {

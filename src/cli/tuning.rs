@@ -1,0 +1,205 @@
+//! The kernel of a device: as asked for, as an earlier tune found, or by a short tune now.
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+use super::Failure;
+use super::options::TeamOptions;
+use super::output::note;
+use crate::device::inventory::{Entry, NotUsable};
+use crate::device::tune::cache::{Cache, FOLDER_VARIABLE, Key, Lookup, Saved};
+use crate::device::tune::halving::Skip;
+use crate::device::tune::{Order, Tuned, candidates, run};
+use crate::device::{Device, Kind};
+use crate::kernel::Variant;
+use crate::limits::STOP_DEADLINE;
+use crate::runtime::Stop;
+use crate::ui::text;
+
+/// How long the first run on a device tunes it. A GPU opens a kernel in a fraction of a second; a
+/// software adapter gets to the most likely ones.
+const SHORT: Duration = Duration::from_secs(5);
+
+/// Opens a device and tests it, with the kernel that the options ask for.
+///
+/// # Errors
+///
+/// When it is stopped meanwhile; inside, why the device cannot be used.
+pub(super) fn open(
+    entry: &Entry,
+    options: &TeamOptions,
+    batch_time: Duration,
+    stop: &Stop,
+) -> Result<Result<Box<dyn Device>, NotUsable>, Failure> {
+    let by_default = options.no_tune || entry.facts.kind == Kind::Cpu;
+    if let Some(variant) = options.variant.or(by_default.then_some(Variant::DEFAULT)) {
+        return Ok(entry.open_tested(variant));
+    }
+    let place = Place::of(entry);
+    if !options.retune
+        && let Some(variant) = place.known_variant()
+    {
+        return Ok(entry.open_tested(variant).or_else(|why| {
+            place.forget();
+            if variant == Variant::DEFAULT {
+                return Err(why);
+            }
+            note(format_args!(
+                "{}: its tuned kernel {variant} cannot be used any more, so the default works: {why}",
+                place.name
+            ));
+            entry.open_tested(Variant::DEFAULT)
+        }));
+    }
+    note(format_args!(
+        "Tuning {} once ({}); `adit tune` does it thoroughly, --no-tune and --variant do without.",
+        place.name,
+        humantime::format_duration(SHORT)
+    ));
+    let (saved, device) = place.tune(entry, SHORT, batch_time, stop)?;
+    if let Some(saved) = saved {
+        note(format_args!("{}: {}", place.name, in_words(&saved)));
+    }
+    Ok(device.map_or_else(|| entry.open_tested(Variant::DEFAULT), Ok))
+}
+
+/// What a tune found, and the device with it.
+pub(super) type Found = (Option<Saved>, Option<Box<dyn Device>>);
+
+/// A device and where its result is kept.
+pub(super) struct Place {
+    /// The device's name, clean.
+    pub(super) name: String,
+    key: Key,
+    candidates: Vec<Variant>,
+    cache: Option<Cache>,
+}
+
+impl Place {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let candidates = candidates(&entry.facts);
+        Self {
+            name: text::clean(&entry.facts.name),
+            key: Key::new(&entry.facts, &candidates),
+            candidates,
+            cache: Cache::of_user(),
+        }
+    }
+
+    pub(super) fn look_up(&self) -> Lookup {
+        self.cache.as_ref().map_or(Lookup::None, |cache| cache.look_up(&self.key))
+    }
+
+    /// Measures the candidates anew and saves the result. Nothing is saved when no candidate works.
+    ///
+    /// # Errors
+    ///
+    /// When it is stopped meanwhile.
+    pub(super) fn tune(
+        &self,
+        entry: &Entry,
+        budget: Duration,
+        batch_time: Duration,
+        stop: &Stop,
+    ) -> Result<Found, Failure> {
+        let order = Order { candidates: self.candidates.clone(), budget, batch_time };
+        let tuned = self.race(entry, &order, stop)?;
+        let saved = Saved::new(self.key.clone(), &order, &tuned);
+        match &saved {
+            Some(saved) => self.save(saved),
+            None => note(format_args!("{}: no kernel could be tuned", self.name)),
+        }
+        Ok((saved, tuned.device))
+    }
+
+    /// The kernel of a result that counts. Says why there is none, unless there never was.
+    fn known_variant(&self) -> Option<Variant> {
+        match self.look_up() {
+            Lookup::Fresh(saved) => saved.variant().ok(),
+            Lookup::None => None,
+            Lookup::Stale(_, change) => {
+                let change = text::clean(&change);
+                note(format_args!("{}: {change}, so it is tuned anew", self.name));
+                None
+            }
+            Lookup::Unusable(path, why) => {
+                let (path, why) = (path.display(), text::clean(&why));
+                note(format_args!("{}: {path} is ignored, and it is tuned anew: {why}", self.name));
+                None
+            }
+        }
+    }
+
+    /// Runs the tune on a thread of its own, because a driver that compiles cannot be interrupted.
+    fn race(&self, entry: &Entry, order: &Order, stop: &Stop) -> Result<Tuned, Failure> {
+        enum Event {
+            Skipped(Variant, Skip),
+            Ended(Option<Tuned>),
+        }
+        let (sender, events) = channel();
+        let (entry, order, stopped) = (entry.clone(), order.clone(), stop.clone());
+        let thread = Builder::new().spawn(move || {
+            let open = |variant| entry.open_tested(variant);
+            // Nobody listens any more after a stop.
+            let tuned = run(
+                &order,
+                open,
+                || stopped.is_requested(),
+                |variant, why| {
+                    let _ = sender.send(Event::Skipped(variant, why.clone()));
+                },
+            );
+            let _ = sender.send(Event::Ended(tuned));
+        });
+        thread.map_err(|error| Failure::no_device(format!("no thread for the tune: {error}")))?;
+        let mut stopped_at = None;
+        loop {
+            match events.recv_timeout(Stop::TICK) {
+                Ok(Event::Skipped(variant, why)) => {
+                    let why = text::clean(&why.to_string());
+                    note(format_args!("{}: {variant} is left out, {why}", self.name));
+                }
+                Ok(Event::Ended(Some(tuned))) => return Ok(tuned),
+                Ok(Event::Ended(None)) => return Err(Failure::interrupted()),
+                Err(RecvTimeoutError::Timeout) if stop.is_requested() => {
+                    let stopped_at = *stopped_at.get_or_insert_with(Instant::now);
+                    if stopped_at.elapsed() > STOP_DEADLINE {
+                        return Err(Failure::interrupted());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::no_device(format!("{}: the tune broke off", self.name)));
+                }
+            }
+        }
+    }
+
+    fn save(&self, saved: &Saved) {
+        let failed = match &self.cache {
+            Some(cache) => cache.save(saved).err(),
+            None => Some(format!("there is no home folder; name one in {FOLDER_VARIABLE}")),
+        };
+        if let Some(why) = failed {
+            note(format_args!("{}: the result of the tune cannot be saved: {why}", self.name));
+        }
+    }
+
+    fn forget(&self) {
+        if let Some(cache) = &self.cache {
+            cache.forget(&self.key);
+        }
+    }
+}
+
+/// The choice in a line.
+pub(super) fn in_words(saved: &Saved) -> String {
+    let untried = saved.candidates.iter().filter(|row| row.rounds == 0).count();
+    let tried = saved.candidates.len() - untried;
+    let rate =
+        saved.candidates.iter().find(|row| row.kernel == saved.winner).and_then(|row| row.rate);
+    let rest = if untried > 0 { format!("; {untried} were not measured") } else { String::new() };
+    let winner = text::clean(&saved.winner);
+    format!("{winner} with {} is the fastest of {tried}{rest}", text::rate(rate))
+}

@@ -1,0 +1,144 @@
+//! Which variants are worth measuring on a device, the likely winners first.
+
+use crate::device::Facts;
+use crate::kernel::{Body, Ch, Forms, Layout, Rotate, Test, Variant};
+
+/// A compiler whose taste is known, from the instructions that it makes: docs/KERNELS.md.
+struct Taste {
+    is: fn(&Facts) -> bool,
+    /// 0 for the forms that should win, higher for those that may; `None` for those that cannot.
+    rank: fn(Forms) -> Option<u8>,
+}
+
+/// The first that fits counts; the last fits all. Each keeps the plain literal form as a control: a
+/// later driver may learn it.
+const TASTES: [Taste; 5] = [
+    // NVK turns only a loaded amount into one rotation.
+    Taste {
+        is: |facts| driver_has(facts, "nvk"),
+        rank: |forms| match forms.rotate {
+            Rotate::Uniform => Some(0),
+            _ => is_plain_literal(forms).then_some(1),
+        },
+    },
+    // NVIDIA's own knows the literal rotation, and needs three instructions for a loaded amount. What
+    // share of the additions the multiply-add pipe should get differs between its chips.
+    Taste {
+        is: |facts| facts.vendor_id == Some(NVIDIA),
+        rank: |forms| (forms.rotate == Rotate::Literal).then_some(0),
+    },
+    // RADV needs a loaded amount too, and prefers Ch in the textbook form. A multiplication is slow on
+    // AMD, here and everywhere.
+    Taste {
+        is: |facts| driver_has(facts, "radv"),
+        rank: |forms| match (forms.rotate, forms.ch) {
+            (Rotate::Uniform, Ch::Or) => Some(0),
+            (Rotate::Uniform, _) => Some(1),
+            _ => is_plain_literal(forms).then_some(2),
+        },
+    },
+    // ANV matches a rotation inside a function.
+    Taste {
+        is: |facts| driver_has(facts, "intel open-source"),
+        rank: |forms| match forms.rotate {
+            Rotate::Function => Some(0),
+            _ => is_plain_literal(forms).then_some(1),
+        },
+    },
+    // Unknown, or one of those that are expected to know the literal form: LLVM (lavapipe too), Metal,
+    // DXC. Only an NVIDIA chip gains by multiplying.
+    Taste {
+        is: |_| true,
+        rank: |forms| match forms.add.multiply_add_percent() {
+            0 => Some(u8::from(!is_plain_literal(forms))),
+            _ => Some(2),
+        },
+    },
+];
+
+/// PCI vendor number.
+const NVIDIA: u32 = 0x10de;
+
+/// The variants to measure on a device. Zero tests only: the mask twin of the fastest is the fastest
+/// for easier targets too.
+#[must_use]
+pub fn candidates(facts: &Facts) -> Vec<Variant> {
+    let Some(taste) = TASTES.iter().find(|taste| (taste.is)(facts)) else { return Vec::new() };
+    let rank = |variant: Variant| match variant.body {
+        Body::Derived(layout, forms) if variant.test == Test::Word7 => {
+            Some(((taste.rank)(forms)?, layout_rank(layout)))
+        }
+        _ => None,
+    };
+    let listed = Variant::list().into_iter();
+    let mut ranked: Vec<((u8, u8), Variant)> =
+        listed.filter_map(|(variant, _)| Some((rank(variant)?, variant))).collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, variant)| variant).collect()
+}
+
+/// Within the same forms the layout that leaves the fewest operations comes first. Boost has no more than
+/// verlane for a job that rolls enough bits, so it comes last.
+const fn layout_rank(layout: Layout) -> u8 {
+    match layout {
+        Layout::Verlane => 0,
+        Layout::Std => 1,
+        Layout::Boost { .. } => 2,
+    }
+}
+
+fn driver_has(facts: &Facts, word: &str) -> bool {
+    facts.driver.as_ref().is_some_and(|driver| driver.to_lowercase().contains(word))
+}
+
+fn is_plain_literal(forms: Forms) -> bool {
+    forms.rotate == Rotate::Literal && forms.add.multiply_add_percent() == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Kind;
+
+    fn names(vendor_id: u32, driver: &str) -> Vec<String> {
+        let facts = Facts {
+            name: "card".to_owned(),
+            kind: Kind::Discrete,
+            backend: "vulkan".to_owned(),
+            driver: Some(driver.to_owned()),
+            pci: None,
+            vendor_id: Some(vendor_id),
+            device_id: None,
+            subgroup_sizes: None,
+            also_through: Vec::new(),
+        };
+        candidates(&facts).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_likely_winner_comes_first_and_the_default_is_a_control() {
+        for (vendor, driver, first) in [
+            (NVIDIA, "NVIDIA 570.86.16", "verlane-literal-w64"),
+            (NVIDIA, "NVK Mesa 25.0.7", "verlane-uniform-w64"),
+            (0x1002, "radv Mesa 25.0.7", "verlane-uniform-chor-majshare-split-w64"),
+            (0x8086, "Intel open-source Mesa driver Mesa 25.0.7", "verlane-function-w64"),
+            (0x10005, "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)", "verlane-literal-w64"),
+            (0x106b, "", "verlane-literal-w64"),
+        ] {
+            let names = names(vendor, driver);
+            assert_eq!(names[0], first, "{driver}");
+            assert!(names.contains(&Variant::DEFAULT.to_string()), "{driver}: {names:?}");
+            assert!(
+                names.iter().all(|name| !name.contains("-mask") && !name.contains("reference"))
+            );
+            let multiplies = names.iter().any(|name| name.contains("-imad"));
+            assert_eq!(multiplies, !driver.contains("Mesa 25"), "{driver}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_device_tries_everything() {
+        let all = Variant::list().into_iter().filter(|(v, _)| v.test == Test::Word7).count();
+        assert_eq!(names(0x106b, "").len(), all);
+    }
+}

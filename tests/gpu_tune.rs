@@ -1,0 +1,167 @@
+//! `adit tune` on the first graphics adapter: what it finds is kept, and used.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
+#[expect(dead_code, reason = "these tests open no adapter themselves")]
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use adit::chain::KNOWN_BLOCKS;
+use adit::device::inventory::{Entry, inventory};
+use adit::device::speed::Meter;
+use adit::device::tune::stats::median;
+use adit::device::tune::{Order, candidates, run};
+use assert_cmd::Command;
+use common::gpu;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A command that hangs fails its test.
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_tune_is_kept_used_and_shown_until_something_changes() {
+    let Some(_) = gpu("a_tune_is_kept_used_and_shown_until_something_changes") else { return };
+    let folder = TempDir::new().unwrap();
+    let (told, _) = adit(folder.path(), &["tune", "--show", "--device", "0"]);
+    assert!(told.contains("there is no result"), "{told}");
+
+    let (told, _) = adit(folder.path(), &["tune", "-d", "0", "--budget", "2s", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["status"], "fresh", "{told}");
+    let winner = told["result"]["winner"].as_str().unwrap();
+    let file = only_file(folder.path());
+
+    let scan =
+        ["scan", KNOWN_BLOCKS[0].header, "--device", "0", "--nonces", "0..1000000", "--json"];
+    let (told, said) = adit(folder.path(), &scan);
+    assert!(!said.contains("Tuning"), "{said}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["devices"][0]["kernel"], winner);
+
+    let show = ["tune", "--show", "--device", "0"];
+    let (table, _) = adit(folder.path(), &show);
+    let chosen = table.lines().find(|line| line.trim_end().ends_with("chosen")).unwrap();
+    assert!(chosen.trim_start().starts_with(winner), "{table}");
+
+    let good = fs::read_to_string(&file).unwrap();
+    fs::write(&file, good.replace("\"driver\": \"", "\"driver\": \"elder ")).unwrap();
+    let (told, _) = adit(folder.path(), &show);
+    assert!(told.contains("does not count any more: its driver was elder "), "{told}");
+    fs::write(&file, &good[..good.len() / 2]).unwrap();
+    let (told, _) = adit(folder.path(), &show);
+    assert!(told.contains(&format!("{} is ignored: ", file.display())), "{told}");
+    // Nothing of this is a reason to fail, and the file is replaced.
+    let (_, said) = adit(folder.path(), &scan);
+    assert!(said.contains("is ignored, and it is tuned anew: "), "{said}");
+    assert!(said.contains("once (5s); `adit tune` does it thoroughly"), "{said}");
+    assert!(adit(folder.path(), &show).0.contains("chosen"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_costs_the_result_only() {
+    let Some(_) = gpu("a_folder_that_cannot_be_written_costs_the_result_only") else { return };
+    let folder = TempDir::new().unwrap();
+    let blocked = folder.path().join("file");
+    fs::write(&blocked, "").unwrap();
+    let (told, said) = adit(&blocked, &["tune", "--device", "0", "--budget", "1s"]);
+    assert!(told.contains("chosen"), "{told}");
+    assert!(said.contains("cannot be saved: "), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_ends_a_tune_and_leaves_nothing() {
+    use std::process::{Command, Stdio};
+
+    let Some(_) = gpu("ctrl_c_ends_a_tune_and_leaves_nothing") else { return };
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    command.args(["tune", "--device", "0", "--budget", "10m"]).env("ADIT_CACHE_DIR", folder.path());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    let stopped = Instant::now();
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // The driver's compiler cannot be interrupted, but it is not waited for.
+    assert!(stopped.elapsed() < Duration::from_secs(20), "{:?}", stopped.elapsed());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Prints how good the choices of ten tunes are, by an exhaustive measurement.
+#[test]
+#[ignore = "measures for ten minutes"]
+fn the_choice_against_an_exhaustive_measurement() {
+    let Some(_) = gpu("the_choice_against_an_exhaustive_measurement") else { return };
+    let entry = &inventory(&[]).unwrap()[0];
+    let order = Order {
+        candidates: candidates(&entry.facts),
+        budget: Duration::from_secs(30),
+        batch_time: Duration::from_millis(12),
+    };
+    let mut shares = vec![Vec::new(); order.candidates.len()];
+    // Half before and half after the tunes, so that both saw the same machine.
+    exhaust(entry, &order, &mut shares);
+    let winners: Vec<usize> = (0..10)
+        .map(|_| {
+            let tuned = run(&order, |variant| entry.open_tested(variant), || false, |_, _| {});
+            let tuned = tuned.unwrap();
+            println!("{:?}: {:?}", tuned.elapsed, tuned.verdict.winner);
+            tuned.verdict.winner.unwrap()
+        })
+        .collect();
+    exhaust(entry, &order, &mut shares);
+    let medians: Vec<f64> = shares.iter().map(|shares| median(shares).unwrap()).collect();
+    let best = medians.iter().copied().fold(0.0, f64::max);
+    for (variant, median) in order.candidates.iter().zip(&medians) {
+        println!("{variant}: {:.1} % of the best", median / best * 100.0);
+    }
+    let good = winners.iter().filter(|winner| medians[**winner] >= 0.97 * best);
+    println!("{} of {} choices are within 3 % of the best", good.count(), winners.len());
+}
+
+/// Adds the share that each candidate has in each of many rounds.
+fn exhaust(entry: &Entry, order: &Order, shares: &mut [Vec<f64>]) {
+    let time = Duration::from_millis(200);
+    let opened = order.candidates.iter().map(|variant| {
+        let meter = Meter::new(entry.open_tested(*variant).unwrap(), order.batch_time).unwrap();
+        meter.sample(time).unwrap().1
+    });
+    let mut meters: Vec<Meter> = opened.collect();
+    for round in 0..75 {
+        let count = meters.len();
+        meters.rotate_left(round % count);
+        let sampled: Vec<_> = meters.into_iter().map(|meter| meter.sample(time).unwrap()).collect();
+        let mut rates: Vec<f64> =
+            sampled.iter().map(|(sample, _)| sample.rate().unwrap()).collect();
+        meters = sampled.into_iter().map(|(_, meter)| meter).collect();
+        rates.rotate_right(round % count);
+        meters.rotate_right(round % count);
+        let sum: f64 = rates.iter().sum();
+        for (shares, rate) in shares.iter_mut().zip(rates) {
+            shares.push(rate / sum);
+        }
+    }
+}
+
+fn only_file(folder: &Path) -> PathBuf {
+    let files: Vec<PathBuf> =
+        fs::read_dir(folder.join("tune")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    file.clone()
+}
+
+/// What a command that must end well prints, and what it remarks.
+fn adit(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    command.args(arguments).env_remove("RUST_LOG").env("ADIT_CACHE_DIR", folder).timeout(LIMIT);
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let [told, said] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(status.success(), "{arguments:?}: {told}{said}");
+    (told, said)
+}
