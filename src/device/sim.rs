@@ -597,7 +597,7 @@ mod tests {
         assert_eq!(
             refused.to_string(),
             "the device takes one header, or 4 to 16 with a filter of 3 leading zero bits or more, all of \
-             one roll; a batch has headers 0..17"
+             one roll; a batch has nonces 0..100 of headers 0..17"
         );
     }
 }

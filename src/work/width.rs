@@ -54,8 +54,12 @@ impl fmt::Display for Width {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self { most: 1, .. } => f.write_str("one header"),
-            Self { least, most, filter, .. } => {
-                write!(f, "one header, or {least} to {most} with a filter of {filter} or more")
+            Self { least, most, filter, nonces } => {
+                write!(f, "one header, or {least} to {most} with a filter of {filter} or more")?;
+                if *nonces < NONCES_PER_HEADER {
+                    write!(f, " and up to {nonces} nonces")?;
+                }
+                Ok(())
             }
         }
     }
