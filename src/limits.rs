@@ -76,3 +76,23 @@ pub const TUNING_FILE: u64 = 1 << 20;
 
 /// The longest tune of a device. What is not clear after ten minutes is not worth knowing.
 pub const TUNING_BUDGET: Duration = Duration::from_secs(600);
+
+/// Bytes of a user's kernel. The longest of adit's own, 32 headers one after the other, has 1.3 MB.
+pub const KERNEL_TEXT: usize = 2 << 20;
+
+/// Brackets of a user's kernel inside one another. This and the next three keep its compiler, which
+/// recurses, within half of the smallest stack of a thread, 1 MiB on Windows.
+pub const KERNEL_NESTING: usize = 64;
+
+/// Operators in one statement of a user's kernel: each can be a level of its expression.
+pub const KERNEL_OPERATORS: usize = 256;
+
+/// Times that `else if` stands in a user's kernel: each is a block inside the one before.
+pub const KERNEL_ELSE_IFS: usize = 64;
+
+/// Declarations of a user's kernel outside functions: each can need the next.
+pub const KERNEL_DECLARATIONS: usize = 512;
+
+/// Bytes that a workgroup of a user's kernel may share: the least that wgpu asks of an adapter without
+/// more being required (a test compares them).
+pub const WORKGROUP_MEMORY: u32 = 16352;

@@ -1,12 +1,15 @@
 //! Options that several commands share.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::num::IntErrorKind;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use crate::device::inventory::Selector;
-use crate::kernel::Variant;
+use crate::kernel::{Kernel, Variant};
+use crate::limits::KERNEL_TEXT;
 use crate::work::{Nonces, SpanError};
 
 /// Which devices.
@@ -28,6 +31,15 @@ pub(super) struct TeamOptions {
     /// for each, or a short tune finds at the first run
     #[arg(long, value_name = "NAME")]
     pub(super) variant: Option<Variant>,
+
+    /// Kernel of your own for the GPUs: a WGSL file under the ABI of docs/KERNELS.md
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = kernel_file,
+        conflicts_with_all = ["variant", "retune", "no_tune"]
+    )]
+    pub(super) wgsl: Option<Kernel>,
 
     /// Tune the GPUs anew before the work, for a few seconds each
     #[arg(long, conflicts_with_all = ["variant", "no_tune"])]
@@ -57,6 +69,17 @@ impl Profile {
             Self::Dedicated => 50,
         })
     }
+}
+
+/// A user's kernel, read and checked; no device has tested it yet.
+pub(super) fn kernel_file(path: &str) -> Result<Kernel, String> {
+    let cannot = |error: std::io::Error| format!("cannot read it: {error}");
+    let file = File::open(path).map_err(cannot)?;
+    let mut text = Vec::new();
+    // One byte more than a kernel may have shows that it has too many.
+    file.take(KERNEL_TEXT as u64 + 1).read_to_end(&mut text).map_err(cannot)?;
+    let text = String::from_utf8(text).map_err(|_| "it is no text in UTF-8".to_owned())?;
+    Kernel::custom(path, &text).map_err(|error| error.to_string())
 }
 
 /// How many, where none would be a mistake.

@@ -4,12 +4,12 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::Builder;
 use std::time::Instant;
 
-use super::options::DeviceOptions;
+use super::options::{DeviceOptions, kernel_file};
 use super::{Failure, output, team};
 use crate::device::Device;
 use crate::device::inventory::{Choice, inventory};
 use crate::device::selftest::{Check, checks};
-use crate::kernel::Variant;
+use crate::kernel::{Kernel, Variant};
 use crate::limits::SELFTEST_DEADLINE;
 use crate::runtime::Stop;
 use crate::ui::text;
@@ -22,6 +22,10 @@ pub(super) struct Args {
     /// Kernel for the GPUs; `adit kernel list` shows the names
     #[arg(long, value_name = "NAME", default_value_t = Variant::DEFAULT)]
     variant: Variant,
+
+    /// Kernel of your own for the GPUs: a WGSL file under the ABI of docs/KERNELS.md
+    #[arg(long, value_name = "FILE", value_parser = kernel_file, conflicts_with = "variant")]
+    wgsl: Option<Kernel>,
 }
 
 /// Tests the devices named, or all there are.
@@ -33,10 +37,12 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
             Choice::Use(entries) | Choice::Fastest(entries) => entries,
         }
     };
+    let kernel = args.wgsl.clone().unwrap_or_else(|| args.variant.into());
+    let entries = team::that_run(entries, args.wgsl.as_ref())?;
     let (mut unopened, mut failed) = (Vec::new(), Vec::new());
     for entry in entries {
         let name = text::clean(&entry.facts.name);
-        match entry.open(args.variant) {
+        match entry.open(kernel.clone()) {
             Ok(device) => {
                 output::line(text::device(device.info()))?;
                 if !test(device, stop)? {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::options::{DeviceOptions, TeamOptions};
 use super::output::note;
 use super::{Exit, Failure, tuning};
-use crate::device::Device;
 use crate::device::inventory::{Choice, Entry, NotUsable, choose, inventory};
 use crate::device::speed::measure;
+use crate::device::{Device, Kind};
+use crate::kernel::Kernel;
 use crate::limits::DEVICES;
 use crate::runtime::Stop;
 use crate::ui::text;
@@ -29,9 +30,9 @@ pub(super) fn open(
     stop: &Stop,
 ) -> Result<Vec<Box<dyn Device>>, Failure> {
     match select(&options.devices)? {
-        Choice::Use(entries) => open_all(&entries, options, batch_time, stop),
+        Choice::Use(entries) => open_all(entries, options, batch_time, stop),
         Choice::Fastest(entries) => {
-            let devices = open_all(&entries, options, batch_time, stop)?;
+            let devices = open_all(entries, options, batch_time, stop)?;
             let measured = fastest(measure_all(devices, batch_time)?);
             Ok(measured.into_iter().map(|(_, device)| device).collect())
         }
@@ -48,10 +49,11 @@ pub(super) fn open_measured(
     batch_time: Duration,
     stop: &Stop,
 ) -> Result<Vec<Measured>, Failure> {
-    let choice = select(&options.devices)?;
-    let (Choice::Use(entries) | Choice::Fastest(entries)) = &choice;
-    let measured = measure_all(open_all(entries, options, batch_time, stop)?, batch_time)?;
-    Ok(if matches!(choice, Choice::Fastest(_)) { fastest(measured) } else { measured })
+    let measured = |entries| measure_all(open_all(entries, options, batch_time, stop)?, batch_time);
+    match select(&options.devices)? {
+        Choice::Use(entries) => measured(entries),
+        Choice::Fastest(entries) => Ok(fastest(measured(entries)?)),
+    }
 }
 
 /// The devices that the options name.
@@ -68,6 +70,25 @@ pub(super) fn select(options: &DeviceOptions) -> Result<Choice, Failure> {
     Ok(choice)
 }
 
+/// The devices that run a user's kernel, if there is one: the CPU has its own code.
+///
+/// # Errors
+///
+/// When none is left.
+pub(super) fn that_run(
+    mut entries: Vec<Entry>,
+    own: Option<&Kernel>,
+) -> Result<Vec<Entry>, Failure> {
+    let Some(own) = own else { return Ok(entries) };
+    entries.retain(|entry| entry.facts.kind != Kind::Cpu);
+    if entries.is_empty() {
+        return Err(Failure::no_device(format!(
+            "{own} needs a graphics adapter, and none is chosen; the CPU has its own code"
+        )));
+    }
+    Ok(entries)
+}
+
 fn bounded(devices: usize) -> Result<(), Failure> {
     if devices <= DEVICES {
         return Ok(());
@@ -78,7 +99,7 @@ fn bounded(devices: usize) -> Result<(), Failure> {
 }
 
 fn open_all(
-    entries: &[Entry],
+    entries: Vec<Entry>,
     options: &TeamOptions,
     batch_time: Duration,
     stop: &Stop,
@@ -86,8 +107,8 @@ fn open_all(
     let mut devices = Vec::new();
     let mut worst = Exit::NoDevice;
     let mut reasons = Vec::new();
-    for entry in entries {
-        let reason = match tuning::open(entry, options, batch_time, stop)? {
+    for entry in that_run(entries, options.wgsl.as_ref())? {
+        let reason = match tuning::open(&entry, options, batch_time, stop)? {
             Ok(device) => {
                 devices.push(device);
                 continue;

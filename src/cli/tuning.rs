@@ -32,6 +32,9 @@ pub(super) fn open(
     batch_time: Duration,
     stop: &Stop,
 ) -> Result<Result<Box<dyn Device>, NotUsable>, Failure> {
+    if let Some(own) = &options.wgsl {
+        return Ok(entry.open_tested(own.clone()));
+    }
     let by_default = options.no_tune || entry.facts.kind == Kind::Cpu;
     if let Some(variant) = options.variant.or(by_default.then_some(Variant::DEFAULT)) {
         return Ok(entry.open_tested(variant));

@@ -6,7 +6,7 @@ use super::cpu::Cpu;
 use super::gpu::{self, Adapter, Gpu};
 use super::selftest::{self, Refused};
 use super::{Device, Facts, Kind, within};
-use crate::kernel::Variant;
+use crate::kernel::Kernel;
 use crate::limits::DRIVER_DEADLINE;
 
 /// One device of the machine, closed.
@@ -194,13 +194,13 @@ pub fn choose(entries: &[Entry], selectors: &[Selector]) -> Result<Choice, Inven
 }
 
 impl Entry {
-    /// Opens the device and runs the self-test on it. The variant is for GPUs; the CPU has its own code.
+    /// Opens the device and runs the self-test on it. The kernel is for GPUs; the CPU has its own code.
     ///
     /// # Errors
     ///
     /// What the driver says, or the check that failed.
-    pub fn open_tested(&self, variant: Variant) -> Result<Box<dyn Device>, NotUsable> {
-        let mut device = self.open(variant).map_err(NotUsable::NotOpened)?;
+    pub fn open_tested(&self, kernel: impl Into<Kernel>) -> Result<Box<dyn Device>, NotUsable> {
+        let mut device = self.open(kernel).map_err(NotUsable::NotOpened)?;
         // On a thread of its own: the first dispatch is where a driver hangs.
         within(DRIVER_DEADLINE, move || selftest::admit(device.as_mut()).map(|()| device))
             .ok_or(NotUsable::Hung)?
@@ -212,9 +212,9 @@ impl Entry {
     /// # Errors
     ///
     /// What the driver says.
-    pub fn open(&self, variant: Variant) -> Result<Box<dyn Device>, String> {
+    pub fn open(&self, kernel: impl Into<Kernel>) -> Result<Box<dyn Device>, String> {
         match &self.opener {
-            Opener::Gpu(adapter) => match Gpu::open(adapter, variant) {
+            Opener::Gpu(adapter) => match Gpu::open(adapter, kernel) {
                 Ok(gpu) => Ok(Box::new(gpu)),
                 Err(error) => Err(error.to_string()),
             },

@@ -7,6 +7,7 @@
 
 pub mod abi;
 pub mod assembly;
+mod custom;
 pub mod model;
 mod plan;
 mod print;
@@ -17,10 +18,13 @@ mod translate;
 mod variant;
 pub mod word;
 
+use std::fmt;
+
 use bitcoin::block::Header;
 
 use crate::chain;
 
+pub use custom::CustomError;
 pub use plan::{JobWords, Plan};
 pub use program::{Cost, Operations};
 pub use translate::{Binding, Buffer, Target, TranslateError, Translated, bindings, translate};
@@ -38,6 +42,9 @@ pub const ENTRY_POINT: &str = "scan";
 /// Entry point of the module that makes the table of [`Layout::Verlane`].
 pub const ROWS_ENTRY_POINT: &str = "fill";
 
+/// What the first line of a kernel starts with; the variant's name follows.
+const FIRST_LINE: &str = "// adit kernel ";
+
 const ABI: &str = include_str!("../../shaders/abi.wgsl");
 const SCAN: &str = include_str!("../../shaders/scan.wgsl");
 const SCAN_ONE: &str = include_str!("../../shaders/scan_one.wgsl");
@@ -51,8 +58,10 @@ const REFERENCE: &str = include_str!("../../shaders/reference.wgsl");
 /// A kernel: its text, the host's part, and what a hash costs.
 #[derive(Debug, Clone)]
 pub struct Kernel {
-    /// What it was made from.
+    /// What it was made from; of a user's kernel, the variant whose ABI it follows.
     pub variant: Variant,
+    /// What a user's kernel is called; `None` for adit's own.
+    pub custom: Option<String>,
     /// The complete WGSL module; its entry point is [`ENTRY_POINT`].
     pub wgsl: String,
     /// Fills the job's words.
@@ -61,7 +70,7 @@ pub struct Kernel {
     pub lane: Plan,
     /// What makes the table that the headers of a nonce share, where the layout has one.
     pub rows: Option<Rows>,
-    /// Operations per hash; unknown for the reference kernel, which is not derived.
+    /// Operations per hash; unknown for what is not derived: the reference kernel and a user's.
     pub cost: Option<Cost>,
 }
 
@@ -93,19 +102,51 @@ impl Kernel {
         });
         let cost = program.cost(variant.test == Test::Mask, layout.headers().1);
         let wgsl = module(variant, &entry, &body);
-        Self { variant, wgsl, job: program.job, lane: program.lane, rows, cost: Some(cost) }
+        Self {
+            variant,
+            custom: None,
+            wgsl,
+            job: program.job,
+            lane: program.lane,
+            rows,
+            cost: Some(cost),
+        }
     }
 
     fn reference(variant: Variant) -> Self {
         let wgsl = module(variant, &[SCAN, SCAN_ONE].join("\n"), REFERENCE);
-        Self { variant, wgsl, job: Plan::raw(), lane: Plan::none(), rows: None, cost: None }
+        Self {
+            variant,
+            custom: None,
+            wgsl,
+            job: Plan::raw(),
+            lane: Plan::none(),
+            rows: None,
+            cost: None,
+        }
+    }
+}
+
+impl From<Variant> for Kernel {
+    fn from(variant: Variant) -> Self {
+        Self::new(variant)
+    }
+}
+
+/// The name of the variant, or of the user's file.
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.custom {
+            Some(name) => f.write_str(name),
+            None => fmt::Display::fmt(&self.variant, f),
+        }
     }
 }
 
 /// A complete module: the ABI, the entry point, the body, and the functions that these call.
 fn module(variant: Variant, entry: &str, body: &str) -> String {
     let mut text = format!(
-        "// adit kernel {variant}\n\nconst WORKGROUP: u32 = {}u;\nconst NONCES: u32 = {}u;\n\n{ABI}\n{entry}\n{body}",
+        "{FIRST_LINE}{variant}\n\nconst WORKGROUP: u32 = {}u;\nconst NONCES: u32 = {}u;\n\n{ABI}\n{entry}\n{body}",
         variant.workgroup.threads(),
         variant.nonces.count(),
     );

@@ -10,7 +10,7 @@ use super::ring::Ring;
 use super::stage::{self, Stage};
 use super::{Adapter, guarded};
 use crate::device::{Device, DeviceError, DeviceInfo, check_headers, within};
-use crate::kernel::{Test, Variant};
+use crate::kernel::{Kernel, Test, Variant};
 use crate::limits::{DISPATCHES_IN_FLIGHT, DRIVER_DEADLINE, MAX_BATCH};
 use crate::work::{Batch, Scan, Width};
 
@@ -22,10 +22,10 @@ pub enum OpenError {
     #[error("the driver gives no device: {0}")]
     Refused(String),
     /// The driver's compiler fails on the kernel.
-    #[error("the driver cannot compile kernel {variant}: {why}")]
+    #[error("the driver cannot compile kernel {kernel}: {why}")]
     Compile {
         /// The kernel's name.
-        variant: String,
+        kernel: String,
         /// What the driver says.
         why: String,
     },
@@ -79,14 +79,14 @@ impl Gpu {
     /// # Errors
     ///
     /// When the driver refuses, hangs or panics, or cannot compile the kernel.
-    pub fn open(adapter: &Adapter, variant: Variant) -> Result<Self, OpenError> {
-        let adapter = adapter.clone();
-        within(DRIVER_DEADLINE, move || guarded(|| Self::open_now(&adapter, variant)))
+    pub fn open(adapter: &Adapter, kernel: impl Into<Kernel>) -> Result<Self, OpenError> {
+        let (adapter, kernel) = (adapter.clone(), kernel.into());
+        within(DRIVER_DEADLINE, move || guarded(|| Self::open_now(&adapter, &kernel)))
             .ok_or(OpenError::Hung)?
             .map_err(OpenError::Panicked)?
     }
 
-    fn open_now(adapter: &Adapter, variant: Variant) -> Result<Self, OpenError> {
+    fn open_now(adapter: &Adapter, kernel: &Kernel) -> Result<Self, OpenError> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("adit"),
             // Three small buffers: what the weakest adapter of WebGPU has is more than enough.
@@ -101,12 +101,12 @@ impl Gpu {
             .map_err(|error| OpenError::Refused(error.to_string()))?;
         let faults = Arc::new(Faults::default());
         faults.watch(&device);
-        let stages = Stages::compile(&device, variant)?;
+        let stages = Stages::compile(&device, kernel)?;
         let info = DeviceInfo::new(
             adapter.facts.clone(),
-            variant.to_string(),
+            kernel.to_string(),
             DISPATCHES_IN_FLIGHT,
-            stage::width(variant),
+            stage::width(kernel.variant),
         );
         let ring = Ring::new(&device, DISPATCHES_IN_FLIGHT);
         let inner = Inner { device, queue, stages, ring, faults, previous_end: None };
@@ -202,16 +202,19 @@ impl Inner {
 }
 
 impl Stages {
-    fn compile(device: &wgpu::Device, variant: Variant) -> Result<Self, OpenError> {
-        let stage = |variant: Variant| {
-            Stage::new(device, variant)
-                .map_err(|why| OpenError::Compile { variant: variant.to_string(), why })
+    fn compile(device: &wgpu::Device, kernel: &Kernel) -> Result<Self, OpenError> {
+        let stage = |kernel: Kernel| {
+            let name = kernel.to_string();
+            Stage::new(device, kernel).map_err(|why| OpenError::Compile { kernel: name, why })
         };
-        let std = variant.std();
+        let of = |variant: Variant| {
+            stage(if variant == kernel.variant { kernel.clone() } else { Kernel::new(variant) })
+        };
+        let (variant, std) = (kernel.variant, kernel.variant.std());
         Ok(Self {
-            wide: (std != variant).then(|| stage(variant)).transpose()?,
-            zero_test: (std.test == Test::Word7).then(|| stage(std)).transpose()?,
-            mask_test: stage(std.with_test(Test::Mask))?,
+            wide: (std != variant).then(|| of(variant)).transpose()?,
+            zero_test: (std.test == Test::Word7).then(|| of(std)).transpose()?,
+            mask_test: of(std.with_test(Test::Mask))?,
         })
     }
 

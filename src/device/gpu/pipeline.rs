@@ -35,6 +35,8 @@ pub(super) struct Shader<'t> {
     pub(super) wgsl: &'t str,
     pub(super) entry_point: &'static str,
     pub(super) bindings: &'static [Binding],
+    /// Whether it is adit's own, which needs no checks at run time.
+    pub(super) is_trusted: bool,
 }
 
 impl Binding {
@@ -87,7 +89,7 @@ impl Pipeline {
         let compute = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(shader.label),
             layout: Some(&pipeline_layout),
-            module: &module(device, shader.wgsl),
+            module: &module(device, shader),
             entry_point: Some(shader.entry_point),
             compilation_options: wgpu::PipelineCompilationOptions {
                 zero_initialize_workgroup_memory: false,
@@ -131,11 +133,14 @@ impl Pipeline {
     unsafe_code,
     reason = "a module without run-time checks is the one thing that wgpu marks unsafe here"
 )]
-fn module(device: &Device, wgsl: &str) -> wgpu::ShaderModule {
+fn module(device: &Device, shader: &Shader<'_>) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some("adit"),
-        source: wgpu::ShaderSource::Wgsl(wgsl.into()),
+        source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()),
     };
+    if !shader.is_trusted {
+        return device.create_shader_module(descriptor);
+    }
     // SAFETY: the text is adit's own. It indexes `report.hits` below its length (`hit < MAX_HITS`), the
     // tables below the sizes that `stage` gives them (headers below `params.headers`, rows below
     // `params.count`), other arrays by constants or by counters of loops with constant bounds. All loops

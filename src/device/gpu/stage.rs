@@ -44,16 +44,16 @@ pub(super) struct Rows {
 
 impl Stage {
     /// Compiles a kernel, or says what the compiler says.
-    pub(super) fn new(device: &Device, variant: Variant) -> Result<Self, String> {
-        let kernel = Kernel::new(variant);
-        let label = variant.to_string();
+    pub(super) fn new(device: &Device, kernel: Kernel) -> Result<Self, String> {
+        let (variant, label) = (kernel.variant, kernel.to_string());
+        let is_trusted = kernel.custom.is_none();
         let bindings: &'static [Binding] = match variant.layout() {
             Layout::Std => &[Binding::Params, Binding::Report],
             Layout::Boost { .. } => &[Binding::Params, Binding::Report, Binding::Lanes],
             Layout::Verlane => &[Binding::Params, Binding::Report, Binding::Lanes, Binding::Rows],
         };
-        let shader =
-            Shader { label: &label, wgsl: &kernel.wgsl, entry_point: ENTRY_POINT, bindings };
+        let wgsl = &kernel.wgsl;
+        let shader = Shader { label: &label, wgsl, entry_point: ENTRY_POINT, bindings, is_trusted };
         let scan = Pipeline::new(device, &shader)?;
         let rows = kernel.rows.as_ref().map(|rows| Rows::new(device, &label, rows)).transpose()?;
         let lanes = bindings
@@ -165,6 +165,7 @@ impl Rows {
                 wgsl: &rows.wgsl,
                 entry_point: ROWS_ENTRY_POINT,
                 bindings: &[Binding::Params, Binding::RowsToFill],
+                is_trusted: true,
             },
         )?;
         let buffer = table(device, "rows", rows.bytes * u64::from(VERLANE_ROWS));
