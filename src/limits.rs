@@ -43,6 +43,10 @@ pub const BATCH_DEADLINE: Duration = Duration::from_secs(10);
 /// slowly.
 pub const SELFTEST_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long the self-test of a user's kernel may be silent: one that loops for ever must be told from one
+/// that is slow, and the suite takes a software adapter a second.
+pub const OWN_KERNEL_DEADLINE: Duration = Duration::from_secs(30);
+
 /// How many times longer than expected a batch may take before its device counts as hung.
 pub const BATCH_PATIENCE: u32 = 20;
 

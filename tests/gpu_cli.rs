@@ -8,6 +8,7 @@ mod common;
 use std::time::Duration;
 
 use adit::chain::KNOWN_BLOCKS;
+use adit::work::Nonces;
 use assert_cmd::Command;
 use common::gpu;
 use serde_json::Value;
@@ -80,6 +81,75 @@ fn an_adapter_and_the_cpu_share_a_scan() {
         assert_eq!(workers[0]["name"], adapters[0].facts.name);
         let tested: Option<u64> = workers.iter().map(|worker| worker["tested"].as_u64()).sum();
         assert_eq!(tested, Some(4_000_000));
+    }
+}
+
+/// The newest block, whose version is rolled, without the bits that a mask covers.
+#[test]
+fn every_layout_finds_the_rolled_version_of_a_real_block() {
+    let Some(_) = gpu("every_layout_finds_the_rolled_version_of_a_real_block") else { return };
+    let block = KNOWN_BLOCKS.last().unwrap();
+    let header = block.header().unwrap();
+    let version = header.version.to_consensus().cast_unsigned();
+    for (variant, mask, length) in [
+        ("std-literal-w64", 0x2000_u32, 100_000),
+        ("boost4-literal-w64", 0xc000, 1_000_000),
+        ("boost16loop-literal-n3-w128", 0x001a_c000, 100_000),
+        ("verlane-literal-w64", 0x1fff_e000, 100),
+        // Bits that BIP 320 leaves alone roll as well.
+        ("verlane-uniform-n1-w256", 0x053a_c00c, 200),
+    ] {
+        let fixed = (version & !mask).swap_bytes();
+        let blank = format!("{fixed:08x}{}00000000", &block.header[8..152]);
+        let nonces = Nonces::around(header.nonce, length / 3, length).to_string();
+        let scan = ["scan", &blank, "--device", "0", "--json", "--variant", variant];
+        let rolls = ["--version-mask", &format!("{mask:x}"), "--nonces", &nonces];
+        let told: Value = serde_json::from_str(&adit(&[&scan[..], &rolls].concat()).0).unwrap();
+        assert_eq!(told["hits"].as_array().unwrap().len(), 1, "{variant}: {told}");
+        assert_eq!(told["hits"][0]["version"], version, "{variant}: {told}");
+        assert_eq!(told["hits"][0]["nonce"], header.nonce, "{variant}: {told}");
+        assert_eq!(told["hits"][0]["hash"], block.hash, "{variant}: {told}");
+        assert_eq!(told["scanned"], length << mask.count_ones(), "{variant}: {told}");
+        assert_eq!((&told["complete"], &told["wrong"]), (&true.into(), &0.into()), "{told}");
+    }
+}
+
+#[test]
+fn a_users_kernel_works_or_is_refused_with_the_check_that_failed() {
+    let test = "a_users_kernel_works_or_is_refused_with_the_check_that_failed";
+    let Some(_) = gpu(test) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let (printed, _) = adit(&["kernel", "print", "--variant", "std-uniform-w64"]);
+    let good = file("good.wgsl", &printed);
+    let window = ["--nonces", "2083000000..2084000000", "--device", "0", "--json"];
+    let scan = [&["scan", KNOWN_BLOCKS[0].header, "--wgsl", &good][..], &window].concat();
+    let told: Value = serde_json::from_str(&adit(&scan).0).unwrap();
+    assert_eq!(told["hits"][0]["hash"], KNOWN_BLOCKS[0].hash);
+    assert_eq!(told["devices"][0]["kernel"], *good);
+
+    // K of round 20, a comparison that is never true, and every thread a hit.
+    let wrong = file("wrong.wgsl", &printed.replace("0x2de92c6fu", "0x2de92c6eu"));
+    let blind = file("blind.wgsl", &printed.replace("if rest == ", "if nonce == 0u && rest == "));
+    let noisy = file("noisy.wgsl", &printed.replace("if rest == ", "if rest != "));
+    let silent = file("silent.wgsl", &printed.replace("    finish_workgroup(lane);\n", ""));
+    for (path, reason) in [
+        (&wrong, "nonce 0x7c2bac1d of header 0 is missing"),
+        (&blind, "nonce 0x7c2bac1d of header 0 is missing"),
+        (&noisy, "which lacks the 32 leading zero bits asked for"),
+        (&silent, "the report is incomplete: it echoes dispatch 0, not 1"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+        let scan = ["scan", KNOWN_BLOCKS[0].header, "--device", "0", "--wgsl", path];
+        let output = command.args(scan).timeout(LIMIT).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{path}: {said}");
+        assert!(said.contains("failed the self-test at \"block 0, 2009, main\""), "{said}");
+        assert!(said.contains(reason), "{path}: {said}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::Builder;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::options::{DeviceOptions, kernel_file};
 use super::{Failure, output, team};
@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::device::inventory::{Choice, inventory};
 use crate::device::selftest::{Check, checks};
 use crate::kernel::{Kernel, Variant};
-use crate::limits::SELFTEST_DEADLINE;
+use crate::limits::{OWN_KERNEL_DEADLINE, SELFTEST_DEADLINE};
 use crate::runtime::Stop;
 use crate::ui::text;
 
@@ -39,13 +39,14 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     };
     let kernel = args.wgsl.clone().unwrap_or_else(|| args.variant.into());
     let entries = team::that_run(entries, args.wgsl.as_ref())?;
+    let patience = if args.wgsl.is_some() { OWN_KERNEL_DEADLINE } else { SELFTEST_DEADLINE * 2 };
     let (mut unopened, mut failed) = (Vec::new(), Vec::new());
     for entry in entries {
         let name = text::clean(&entry.facts.name);
         match entry.open(kernel.clone()) {
             Ok(device) => {
                 output::line(text::device(device.info()))?;
-                if !test(device, stop)? {
+                if !test(device, patience, stop)? {
                     failed.push(name);
                 }
             }
@@ -64,8 +65,9 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     }
 }
 
-/// Prints each check as it comes. Whether all passed.
-fn test(mut device: Box<dyn Device>, stop: &Stop) -> Result<bool, Failure> {
+/// Prints each check as it comes. Whether all passed; a device that is silent for longer than `patience`
+/// failed.
+fn test(mut device: Box<dyn Device>, patience: Duration, stop: &Stop) -> Result<bool, Failure> {
     // On a thread of its own, because a driver can hang in calls that have no limit.
     let (sender, results) = channel();
     let thread = Builder::new().spawn(move || {
@@ -94,9 +96,12 @@ fn test(mut device: Box<dyn Device>, stop: &Stop) -> Result<bool, Failure> {
                     Err(why) => output::line(format_args!("  FAILED  {name}: {why}"))?,
                 }
             }
-            Err(RecvTimeoutError::Timeout) if heard.elapsed() < SELFTEST_DEADLINE * 2 => {}
+            Err(RecvTimeoutError::Timeout) if heard.elapsed() < patience => {}
             Err(RecvTimeoutError::Timeout) => {
-                output::line("  FAILED  the driver does not answer any more")?;
+                output::line(format_args!(
+                    "  FAILED  the device did not answer for {} s: the kernel loops for ever, or the driver hangs",
+                    patience.as_secs()
+                ))?;
                 return Ok(false);
             }
             Err(RecvTimeoutError::Disconnected) => break,

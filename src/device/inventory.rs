@@ -7,7 +7,7 @@ use super::gpu::{self, Adapter, Gpu};
 use super::selftest::{self, Refused};
 use super::{Device, Facts, Kind, within};
 use crate::kernel::Kernel;
-use crate::limits::DRIVER_DEADLINE;
+use crate::limits::{DRIVER_DEADLINE, OWN_KERNEL_DEADLINE};
 
 /// One device of the machine, closed.
 #[derive(Debug, Clone, Serialize)]
@@ -66,6 +66,12 @@ pub enum NotUsable {
     /// The self-test did not end, or the driver panicked in it.
     #[error("the driver hung or panicked in the self-test")]
     Hung,
+    /// The same with a kernel of the user's own.
+    #[error(
+        "{0} did not pass the self-test within {limit} s: it loops for ever, or it is too slow",
+        limit = OWN_KERNEL_DEADLINE.as_secs()
+    )]
+    Endless(String),
 }
 
 /// What a run uses.
@@ -200,10 +206,15 @@ impl Entry {
     ///
     /// What the driver says, or the check that failed.
     pub fn open_tested(&self, kernel: impl Into<Kernel>) -> Result<Box<dyn Device>, NotUsable> {
+        let kernel = kernel.into();
+        let (limit, hung) = match kernel.custom.clone() {
+            Some(name) => (OWN_KERNEL_DEADLINE, NotUsable::Endless(name)),
+            None => (DRIVER_DEADLINE, NotUsable::Hung),
+        };
         let mut device = self.open(kernel).map_err(NotUsable::NotOpened)?;
         // On a thread of its own: the first dispatch is where a driver hangs.
-        within(DRIVER_DEADLINE, move || selftest::admit(device.as_mut()).map(|()| device))
-            .ok_or(NotUsable::Hung)?
+        within(limit, move || selftest::admit(device.as_mut()).map(|()| device))
+            .ok_or(hung)?
             .map_err(NotUsable::Refused)
     }
 
