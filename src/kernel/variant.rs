@@ -297,6 +297,7 @@ impl Variant {
             (std, radv, w64, "AMD since RDNA on Mesa (RADV)"),
             (std, gcn, w64, "AMD up to Vega on Mesa (RADV)"),
             (boost(4, false), literal, w64, "few version bits: four headers share a schedule"),
+            (boost(8, false), literal, w64, "the same with eight: software adapters"),
             (boost(16, true), literal, w64, "few version bits, small code: Apple, Intel"),
             (boost(16, true), radv, w64, "few version bits on RADV"),
             (verlane, literal, w64, "16 version bits: the schedule comes from a table"),
