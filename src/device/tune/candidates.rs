@@ -22,10 +22,15 @@ const TASTES: [Taste; 5] = [
         },
     },
     // NVIDIA's own knows the literal rotation, and needs three instructions for a loaded amount. What
-    // share of the additions the multiply-add pipe should get differs between its chips.
+    // share of the additions the multiply-add pipe should get differs between its chips: by their units
+    // alone all of them, and the control has none.
     Taste {
         is: |facts| facts.vendor_id == Some(NVIDIA),
-        rank: |forms| (forms.rotate == Rotate::Literal).then_some(0),
+        rank: |forms| match (forms.rotate, forms.add.multiply_add_percent()) {
+            (Rotate::Literal, 0) => Some(1),
+            (Rotate::Literal, _) => Some(0),
+            _ => None,
+        },
     },
     // RADV needs a loaded amount too, and prefers Ch in the textbook form. A multiplication is slow on
     // AMD, here and everywhere.
@@ -118,7 +123,7 @@ mod tests {
     #[test]
     fn the_likely_winner_comes_first_and_the_default_is_a_control() {
         for (vendor, driver, first) in [
-            (NVIDIA, "NVIDIA 570.86.16", "verlane-literal-w64"),
+            (NVIDIA, "NVIDIA 570.86.16", "verlane-literal-imad100-w128"),
             (NVIDIA, "NVK Mesa 25.0.7", "verlane-uniform-w64"),
             (0x1002, "radv Mesa 25.0.7", "verlane-uniform-chor-majshare-split-w64"),
             (0x8086, "Intel open-source Mesa driver Mesa 25.0.7", "verlane-function-w64"),
