@@ -1,4 +1,4 @@
-// Makes the table of the verlane layout before the scan: `fill_row(row, w3)`, which a variant supplies,
+// Makes the table of the verlane layouts before the scan: `fill_row(row, w3)`, which a variant supplies,
 // writes what the hashes of one nonce share.
 
 @group(0) @binding(3) var<storage, read_write> rows: array<vec4<u32>>;

@@ -48,6 +48,7 @@ mod tests {
     use std::mem::{offset_of, size_of};
 
     use super::*;
+    use crate::limits::VERLANE_WINDOW;
 
     type Offsets = Vec<(&'static str, usize)>;
 
@@ -82,6 +83,12 @@ mod tests {
                 members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset as usize)).collect();
             assert_eq!(shader, fields, "offsets of {name}");
         }
+    }
+
+    #[test]
+    fn the_window_of_the_shader_is_the_hosts() {
+        let shader = include_str!("../../shaders/verlane_uniform.wgsl");
+        assert!(shader.contains(&format!("const WINDOW: u32 = {VERLANE_WINDOW}u;")));
     }
 
     #[test]

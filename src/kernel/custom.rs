@@ -9,7 +9,6 @@ use naga::{
     StorageAccess, Type, TypeInner, VectorSize,
 };
 
-use super::abi::{Params, Report};
 use super::{ENTRY_POINT, FIRST_LINE, Kernel, Nonces, Variant, VariantError, Workgroup};
 use crate::limits::{
     KERNEL_DECLARATIONS, KERNEL_ELSE_IFS, KERNEL_NESTING, KERNEL_OPERATORS, KERNEL_TEXT,
@@ -115,7 +114,7 @@ pub enum CustomError {
         /// What the kernel declares.
         found: u32,
         /// What adit gives.
-        given: usize,
+        given: u32,
     },
     /// It takes a table for something else.
     #[error("binding {0} of the kernel is a table, and must be an `array<vec4<u32>>`")]
@@ -306,14 +305,18 @@ fn nonces(module: &Module, code: &str, base: Variant) -> Result<Nonces, CustomEr
 struct Given {
     number: u32,
     space: AddressSpace,
+    /// Bytes; `None` for a table of any length.
+    size: Option<u32>,
 }
 
 fn check_variables(module: &Module, base: &Kernel) -> Result<(), CustomError> {
-    let given: Vec<Given> = parse("", &base.wgsl)?
+    let own = parse("", &base.wgsl)?;
+    let given: Vec<Given> = own
         .global_variables
         .iter()
         .filter_map(|(_, variable)| {
-            variable.binding.map(|at| Given { number: at.binding, space: variable.space })
+            let size = (!is_table(&own, variable.ty)).then(|| size(&own, variable.ty));
+            variable.binding.map(|at| Given { number: at.binding, space: variable.space, size })
         })
         .collect();
     let mut shared = 0;
@@ -359,17 +362,12 @@ fn check_buffer(
         let (found, given) = (declaration(space), declaration(given.space));
         return Err(CustomError::Access { number, found, given });
     }
-    let bytes = match number {
-        PARAMS => size_of::<Params>(),
-        REPORT => size_of::<Report>(),
-        _ if is_table(module, ty) => return Ok(()),
-        _ => return Err(CustomError::Table(number)),
-    };
-    let found = size(module, ty);
-    if found as usize > bytes {
-        return Err(CustomError::Size { number, found, given: bytes });
+    match (given.size, size(module, ty)) {
+        (None, _) if is_table(module, ty) => Ok(()),
+        (None, _) => Err(CustomError::Table(number)),
+        (Some(given), found) if found > given => Err(CustomError::Size { number, found, given }),
+        (Some(_), _) => Ok(()),
     }
-    Ok(())
 }
 
 fn declaration(space: AddressSpace) -> String {
@@ -410,6 +408,7 @@ fn check_use(module: &Module, info: &ModuleInfo) -> Result<(), CustomError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::abi::Params;
     use crate::kernel::{Forms, JobWords, Layout, Test};
 
     fn refused(text: &str) -> String {

@@ -29,7 +29,7 @@ pub use plan::{JobWords, Plan};
 pub use program::{Cost, Operations};
 pub use translate::{Binding, Buffer, Target, TranslateError, Translated, bindings, translate};
 pub use variant::{
-    Add, Body, Ch, Forms, Layout, Maj, Nonces, Rotate, Round, Test, Variant, VariantError,
+    Add, Body, Ch, Forms, Layout, Maj, Nonces, Rotate, Round, Table, Test, Variant, VariantError,
     Workgroup,
 };
 
@@ -50,6 +50,8 @@ const SCAN: &str = include_str!("../../shaders/scan.wgsl");
 const SCAN_ONE: &str = include_str!("../../shaders/scan_one.wgsl");
 const SCAN_MANY: &str = include_str!("../../shaders/scan_many.wgsl");
 const VERLANE: &str = include_str!("../../shaders/verlane.wgsl");
+const VERLANE_STORAGE: &str = include_str!("../../shaders/verlane_storage.wgsl");
+const VERLANE_UNIFORM: &str = include_str!("../../shaders/verlane_uniform.wgsl");
 const LANES: &str = include_str!("../../shaders/lanes.wgsl");
 const ROWS: &str = include_str!("../../shaders/rows.wgsl");
 const SHA256: &str = include_str!("../../shaders/sha256.wgsl");
@@ -94,11 +96,12 @@ impl Kernel {
         let entry = match layout {
             Layout::Std => [SCAN, scan].join("\n"),
             Layout::Boost { .. } => [LANES, SCAN, scan].join("\n"),
-            Layout::Verlane => [LANES, VERLANE].join("\n"),
+            Layout::Verlane(Table::Storage) => [LANES, VERLANE_STORAGE, VERLANE].join("\n"),
+            Layout::Verlane(Table::Uniform) => [LANES, VERLANE_UNIFORM, VERLANE].join("\n"),
         };
-        let rows = (layout == Layout::Verlane).then(|| Rows {
+        let rows = matches!(layout, Layout::Verlane(_)).then(|| Rows {
             wgsl: module(variant, ROWS, &print::fill_row(&program, forms)),
-            bytes: program.row_words.len().div_ceil(4) as u64 * 16,
+            bytes: print::row_vectors(&program) as u64 * 16,
         });
         let cost = program.cost(variant.test == Test::Mask, layout.headers().1);
         let wgsl = module(variant, &entry, &body);
@@ -177,7 +180,7 @@ impl Layout {
         use recorder::Binding;
         match self {
             Self::Std => Bindings { midstate: Binding::Job, nonce: Binding::Hash },
-            Self::Boost { .. } | Self::Verlane => {
+            Self::Boost { .. } | Self::Verlane(_) => {
                 Bindings { midstate: Binding::Lane, nonce: Binding::Row }
             }
         }
@@ -196,11 +199,12 @@ impl JobWords {
 mod tests {
     use super::*;
 
-    const LAYOUTS: [Layout; 4] = [
+    const LAYOUTS: [Layout; 5] = [
         Layout::Std,
         Layout::Boost { headers: 3, looped: false },
         Layout::Boost { headers: 16, looped: true },
-        Layout::Verlane,
+        Layout::Verlane(Table::Storage),
+        Layout::Verlane(Table::Uniform),
     ];
 
     /// Every combination of forms, and everything that is listed.

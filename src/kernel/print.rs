@@ -14,7 +14,7 @@ pub(super) fn test(program: &Program, layout: Layout, forms: Forms, test: Test) 
     let written = match layout {
         Layout::Std => printer.std(test),
         Layout::Boost { headers, looped } => printer.boost(headers, looped, test),
-        Layout::Verlane => printer.verlane(test),
+        Layout::Verlane(_) => printer.verlane(test),
     };
     printer.done(written)
 }
@@ -24,6 +24,11 @@ pub(super) fn fill_row(program: &Program, forms: Forms) -> String {
     let mut printer = Printer::new(program, forms);
     let written = printer.fill_row();
     printer.done(written)
+}
+
+/// Vectors of four words in a row of the table: what hashes read of a nonce, and one word more.
+pub(super) fn row_vectors(program: &Program) -> usize {
+    (program.row_words.len() + 1).div_ceil(4)
 }
 
 fn sigma_name(forms: Forms, function: Sigma) -> String {
@@ -124,15 +129,24 @@ impl<'p> Printer<'p> {
         self.close()
     }
 
-    /// Some nonces of one header.
+    /// Some nonces of one header, after what the entry point has to know of the table.
     fn verlane(&mut self, test: Test) -> fmt::Result {
+        let (vectors, last) = (row_vectors(self.program), self.program.row_words.len());
+        self.line(format_args!("const ROW_VECTORS: u32 = {vectors}u;"))?;
+        self.line("")?;
+        self.line("// The last word of a row: how many rows there are from it on.")?;
+        self.open("fn rows_left(row: u32) -> u32 {")?;
+        let (vector, component) = (last / 4, COMPONENTS[last % 4]);
+        self.line(format_args!("return rows[row * ROW_VECTORS + {vector}u].{component};"))?;
+        self.close()?;
+        self.line("")?;
         self.open("fn test_header(header: u32, first: u32, end: u32) {")?;
         self.job_words(&[Binding::Hash])?;
         self.lane_words("header")?;
         self.open("for (var row = first; row < end; row++) {")?;
         self.row_words()?;
         self.steps(Binding::Hash)?;
-        self.test(test, "header", "params.start + row")?;
+        self.test(test, "header", "params.start + params.count - rows_left(row)")?;
         self.close()?;
         self.close()
     }
@@ -142,9 +156,9 @@ impl<'p> Printer<'p> {
         self.job_words(&[Binding::Row])?;
         self.steps(Binding::Row)?;
         self.line("")?;
-        let words: Vec<String> =
-            self.program.row_words.iter().map(|word| self.value(*word)).collect();
-        let vectors = words.len().div_ceil(4);
+        let words = self.program.row_words.iter().map(|word| self.value(*word));
+        let words: Vec<String> = words.chain(["params.count - row".to_owned()]).collect();
+        let vectors = row_vectors(self.program);
         for (index, words) in words.chunks(4).enumerate() {
             let mut words = words.to_vec();
             words.resize(4, "0u".to_owned());
@@ -184,7 +198,7 @@ impl<'p> Printer<'p> {
     fn lane_words(&mut self, header: &str) -> fmt::Result {
         let formulas = self.program.lane.formulas();
         self.line("// Words that the host computes once per version.")?;
-        self.vectors("lane", header, formulas.len())?;
+        self.vectors("lane", header, formulas.len().div_ceil(4))?;
         for (slot, formula) in formulas.iter().enumerate() {
             let (vector, component) = (slot / 4, COMPONENTS[slot % 4]);
             self.line(format_args!("let l{slot} = lane_{vector}.{component}; // {formula}"))?;
@@ -196,7 +210,7 @@ impl<'p> Printer<'p> {
     fn row_words(&mut self) -> fmt::Result {
         let words = &self.program.row_words;
         self.line("// Words that are the same for every version.")?;
-        self.vectors("row", "row", words.len())?;
+        self.vectors("row", "row", row_vectors(self.program))?;
         for (index, word) in words.iter().enumerate() {
             let name = match word {
                 Value::Step(step) => {
@@ -212,9 +226,8 @@ impl<'p> Printer<'p> {
         Ok(())
     }
 
-    /// One entry of the table `lanes` or `rows`: so many words, in vectors of four.
-    fn vectors(&mut self, table: &str, index: &str, words: usize) -> fmt::Result {
-        let vectors = words.div_ceil(4);
+    /// One entry of the table `lanes` or `rows`.
+    fn vectors(&mut self, table: &str, index: &str, vectors: usize) -> fmt::Result {
         for vector in 0..vectors {
             self.line(format_args!(
                 "let {table}_{vector} = {table}s[{index} * {vectors}u + {vector}u];"

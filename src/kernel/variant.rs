@@ -44,7 +44,17 @@ pub enum Layout {
     },
     /// A thread has one of many headers that differ in their version. All threads test the same nonces
     /// together, so the schedules of the first hash come from a table, made once per nonce.
-    Verlane,
+    Verlane(Table),
+}
+
+/// Where the table of [`Layout::Verlane`] lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// In storage memory, all of it: one dispatch per batch.
+    Storage,
+    /// In uniform memory, which some machines broadcast faster, through a window of
+    /// [`VERLANE_WINDOW`](crate::limits::VERLANE_WINDOW) rows: a dispatch for each.
+    Uniform,
 }
 
 impl Layout {
@@ -58,14 +68,14 @@ impl Layout {
             Self::Std => (1, 1),
             Self::Boost { headers, looped: false } => (headers as u32, headers as u32),
             Self::Boost { headers, looped: true } => (2, headers as u32),
-            Self::Verlane => (VERLANE_FEWEST_HEADERS, VERLANE_MOST_HEADERS),
+            Self::Verlane(_) => (VERLANE_FEWEST_HEADERS, VERLANE_MOST_HEADERS),
         }
     }
 
     const fn default_nonces(self) -> Nonces {
         match self {
             Self::Std | Self::Boost { .. } => Nonces(1),
-            Self::Verlane => Nonces(32),
+            Self::Verlane(_) => Nonces(32),
         }
     }
 }
@@ -284,7 +294,8 @@ impl Variant {
         let radv = Forms { round: Round::Split, ..gcn };
         let imad = |percent| Forms { add: Add::multiply_add(percent), ..literal };
         let boost = |headers, looped| Layout::Boost { headers, looped };
-        let (std, verlane) = (Layout::Std, Layout::Verlane);
+        let (std, verlane) = (Layout::Std, Layout::Verlane(Table::Storage));
+        let window = Layout::Verlane(Table::Uniform);
         let (w64, w128, w256) = (Workgroup::W64, Workgroup::W128, Workgroup::W256);
         let zero_tests = [
             (std, literal, w64, "compilers that know a rotation: NVIDIA, Metal, DXC, LLVM"),
@@ -302,7 +313,9 @@ impl Variant {
             (boost(16, true), radv, w64, "few version bits on RADV"),
             (verlane, literal, w64, "16 version bits: the schedule comes from a table"),
             (verlane, literal, w256, "the same in the largest workgroups"),
+            (window, literal, w64, "the same with the table in uniform memory"),
             (verlane, imad(100), w128, "NVIDIA, with all adds on the multiply-add pipe"),
+            (window, imad(100), w128, "NVIDIA, the same with the table in uniform memory"),
             (verlane, imad(75), w128, "NVIDIA, with three quarters of the adds there"),
             (verlane, imad(50), w128, "NVIDIA, with half of the adds there"),
             (verlane, function, w64, "Intel on Mesa (ANV)"),
@@ -332,7 +345,8 @@ impl fmt::Display for Layout {
             Self::Std => f.write_str("std"),
             Self::Boost { headers, looped: false } => write!(f, "boost{headers}"),
             Self::Boost { headers, looped: true } => write!(f, "boost{headers}loop"),
-            Self::Verlane => f.write_str("verlane"),
+            Self::Verlane(Table::Storage) => f.write_str("verlane"),
+            Self::Verlane(Table::Uniform) => f.write_str("verlanewin"),
         }
     }
 }
@@ -420,14 +434,15 @@ fn parse(name: &str) -> Result<Variant, String> {
 fn parse_layout(text: &str) -> Result<Layout, String> {
     let (number, looped) = match (text, text.strip_prefix("boost")) {
         ("std", _) => return Ok(Layout::Std),
-        ("verlane", _) => return Ok(Layout::Verlane),
+        ("verlane", _) => return Ok(Layout::Verlane(Table::Storage)),
+        ("verlanewin", _) => return Ok(Layout::Verlane(Table::Uniform)),
         (_, Some(rest)) => match rest.strip_suffix("loop") {
             Some(number) => (number, true),
             None => (rest, false),
         },
         _ => {
             return Err("it does not start with its layout: std, boost4 (or another number), \
-                        boost16loop or verlane"
+                        boost16loop, verlane or verlanewin"
                 .to_owned());
         }
     };
@@ -505,7 +520,8 @@ mod tests {
     fn a_wrong_name_is_refused_with_its_reason() {
         for (name, reason) in [
             ("", "layout"),
-            ("lane-uniform-w64", "verlane"),
+            ("lane-uniform-w64", "verlane or verlanewin"),
+            ("verlanewin-reference", "none of"),
             ("boost-literal-w64", "2 to 32"),
             ("boost1-literal-w64", "2 to 32"),
             ("boost33loop-literal-w64", "2 to 32"),

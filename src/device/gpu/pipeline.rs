@@ -3,8 +3,8 @@
 use std::num::NonZeroU64;
 
 use wgpu::{
-    BindGroup, BindGroupLayout, BindingType, Buffer, BufferBindingType, ComputePipeline, Device,
-    ErrorFilter, ShaderRuntimeChecks,
+    BindGroup, BindGroupLayout, BindingResource, BindingType, BufferBindingType, ComputePipeline,
+    Device, ErrorFilter, ShaderRuntimeChecks,
 };
 
 use crate::kernel::abi::{Params, Report};
@@ -25,6 +25,8 @@ pub(super) enum Binding {
     Lanes,
     /// The table of what the headers of a nonce share, to be read...
     Rows,
+    /// ...through a window that each dispatch has in another place...
+    RowsInWindow,
     /// ...and to be filled.
     RowsToFill,
 }
@@ -45,7 +47,7 @@ impl Binding {
             Self::Params => 0,
             Self::Report => 1,
             Self::Lanes => 2,
-            Self::Rows | Self::RowsToFill => 3,
+            Self::Rows | Self::RowsInWindow | Self::RowsToFill => 3,
         }
     }
 
@@ -55,6 +57,8 @@ impl Binding {
             Self::Params => (BufferBindingType::Uniform, size_of::<Params>()),
             Self::Report => (storage(false), size_of::<Report>()),
             Self::Lanes | Self::Rows => (storage(true), size_of::<[u32; 4]>()),
+            // As long as the shader says: wgpu compares it at each dispatch.
+            Self::RowsInWindow => (BufferBindingType::Uniform, 0),
             Self::RowsToFill => (storage(false), size_of::<[u32; 4]>()),
         };
         wgpu::BindGroupLayoutEntry {
@@ -62,7 +66,7 @@ impl Binding {
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: BindingType::Buffer {
                 ty,
-                has_dynamic_offset: false,
+                has_dynamic_offset: self == Self::RowsInWindow,
                 min_binding_size: NonZeroU64::new(size as u64),
             },
             count: None,
@@ -111,14 +115,14 @@ impl Pipeline {
     pub(super) fn bind<'b>(
         &self,
         device: &Device,
-        buffer: impl Fn(Binding) -> &'b Buffer,
+        resource: impl Fn(Binding) -> BindingResource<'b>,
     ) -> BindGroup {
         let entries: Vec<_> = self
             .bindings
             .iter()
             .map(|binding| wgpu::BindGroupEntry {
                 binding: binding.number(),
-                resource: buffer(*binding).as_entire_binding(),
+                resource: resource(*binding),
             })
             .collect();
         device.create_bind_group(&wgpu::BindGroupDescriptor {

@@ -69,10 +69,10 @@ impl Ring {
         self.sequence = self.sequence.wrapping_add(1);
         let params = Params { sequence: self.sequence, ..stage.prepare(queue, batch) };
         queue.write_buffer(&slot.params, 0, bytemuck::bytes_of(&params));
-        let grid = stage.grid(batch.region);
-        let buffer = |binding| match binding {
-            Binding::Params => &slot.params,
-            _ => stage.table(binding).unwrap_or(&slot.report),
+        let dispatches = stage.dispatches(batch.region);
+        let resource = |binding| match binding {
+            Binding::Params => slot.params.as_entire_binding(),
+            _ => stage.table(binding).unwrap_or_else(|| slot.report.as_entire_binding()),
         };
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.clear_buffer(&slot.report, 0, None);
@@ -80,12 +80,15 @@ impl Ring {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             if let Some(rows) = &stage.rows {
                 pass.set_pipeline(&rows.fill.compute);
-                pass.set_bind_group(0, &rows.fill.bind(device, buffer), &[]);
+                pass.set_bind_group(0, &rows.fill.bind(device, resource), &[]);
                 pass.dispatch_workgroups(Rows::groups(params.count), 1, 1);
             }
             pass.set_pipeline(&stage.scan.compute);
-            pass.set_bind_group(0, &stage.scan.bind(device, buffer), &[]);
-            pass.dispatch_workgroups(grid.per_row, grid.rows, 1);
+            let bound = stage.scan.bind(device, resource);
+            for dispatch in &dispatches {
+                pass.set_bind_group(0, &bound, dispatch.offset.as_slice());
+                pass.dispatch_workgroups(dispatch.per_row, dispatch.rows, 1);
+            }
         }
         encoder.copy_buffer_to_buffer(
             &slot.report,
@@ -102,7 +105,7 @@ impl Ring {
             let outcome = if result.is_ok() { mapping::READY } else { mapping::FAILED };
             flag.store(outcome, Ordering::Relaxed);
         });
-        let groups = grid.per_row * grid.rows;
+        let groups = dispatches.iter().map(|dispatch| dispatch.per_row * dispatch.rows).sum();
         self.under_way.push_back(Dispatch {
             slot,
             region: batch.region,

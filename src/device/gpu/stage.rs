@@ -1,13 +1,16 @@
 //! A kernel on an adapter: its pipelines, the tables that they read, and how a batch lies in threads.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use wgpu::{Buffer, BufferUsages, Device, Queue};
+use wgpu::{BindingResource, Buffer, BufferBinding, BufferUsages, Device, Queue};
 
 use super::pipeline::{Binding, Pipeline, Shader};
 use crate::kernel::abi::{Params, ROTATIONS};
-use crate::kernel::{ENTRY_POINT, JobWords, Kernel, Layout, Plan, ROWS_ENTRY_POINT, Test, Variant};
-use crate::limits::{JOB_SLOTS, VERLANE_ROWS};
+use crate::kernel::{
+    ENTRY_POINT, JobWords, Kernel, Layout, Plan, ROWS_ENTRY_POINT, Table, Test, Variant,
+};
+use crate::limits::{JOB_SLOTS, VERLANE_ROWS, VERLANE_WINDOW};
 use crate::work::{Batch, Filter, Headers, Job, Region, Width};
 
 /// Most workgroups in one dimension of a dispatch; every adapter takes as many.
@@ -40,6 +43,17 @@ struct Lanes {
 pub(super) struct Rows {
     pub(super) fill: Pipeline,
     buffer: Buffer,
+    /// Bytes of a row.
+    bytes: u64,
+}
+
+/// Workgroups side by side and above each other.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Dispatch {
+    /// Where in the table its window begins, in bytes, if it has one.
+    pub(super) offset: Option<u32>,
+    pub(super) per_row: u32,
+    pub(super) rows: u32,
 }
 
 impl Stage {
@@ -50,7 +64,12 @@ impl Stage {
         let bindings: &'static [Binding] = match variant.layout() {
             Layout::Std => &[Binding::Params, Binding::Report],
             Layout::Boost { .. } => &[Binding::Params, Binding::Report, Binding::Lanes],
-            Layout::Verlane => &[Binding::Params, Binding::Report, Binding::Lanes, Binding::Rows],
+            Layout::Verlane(Table::Storage) => {
+                &[Binding::Params, Binding::Report, Binding::Lanes, Binding::Rows]
+            }
+            Layout::Verlane(Table::Uniform) => {
+                &[Binding::Params, Binding::Report, Binding::Lanes, Binding::RowsInWindow]
+            }
         };
         let wgsl = &kernel.wgsl;
         let shader = Shader { label: &label, wgsl, entry_point: ENTRY_POINT, bindings, is_trusted };
@@ -89,19 +108,33 @@ impl Stage {
     }
 
     /// A buffer that is the stage's own.
-    pub(super) fn table(&self, binding: Binding) -> Option<&Buffer> {
+    pub(super) fn table(&self, binding: Binding) -> Option<BindingResource<'_>> {
         match binding {
-            Binding::Lanes => self.lanes.as_ref().map(|lanes| &lanes.buffer),
-            Binding::Rows | Binding::RowsToFill => self.rows.as_ref().map(|rows| &rows.buffer),
+            Binding::Lanes => self.lanes.as_ref().map(|lanes| lanes.buffer.as_entire_binding()),
+            Binding::Rows | Binding::RowsToFill => {
+                self.rows.as_ref().map(|rows| rows.buffer.as_entire_binding())
+            }
+            Binding::RowsInWindow => self.rows.as_ref().map(Rows::window),
             Binding::Params | Binding::Report => None,
         }
     }
 
+    /// The dispatches that a batch is.
+    pub(super) fn dispatches(&self, region: Region) -> Vec<Dispatch> {
+        let grid = self.grid(region);
+        match (&self.rows, self.variant.layout()) {
+            (Some(rows), Layout::Verlane(Table::Uniform)) => {
+                windows(&grid, rows.bytes, self.variant.nonces.count())
+            }
+            _ => vec![Dispatch { offset: None, per_row: grid.per_row, rows: grid.rows }],
+        }
+    }
+
     /// How a batch lies in workgroups.
-    pub(super) fn grid(&self, region: Region) -> Grid {
+    fn grid(&self, region: Region) -> Grid {
         let Variant { workgroup, nonces, .. } = self.variant;
         match self.variant.layout() {
-            Layout::Verlane => Grid::of_headers(region, workgroup.threads(), nonces.count()),
+            Layout::Verlane(_) => Grid::of_headers(region, workgroup.threads(), nonces.count()),
             _ => Grid::of_nonces(region, workgroup.threads(), nonces.count()),
         }
     }
@@ -123,7 +156,7 @@ pub(super) fn width(variant: Variant) -> Width {
     let (least, most) = variant.layout().headers();
     let nonces = match variant.layout() {
         Layout::Std | Layout::Boost { .. } => Width::ONE.nonces,
-        Layout::Verlane => VERLANE_ROWS.into(),
+        Layout::Verlane(_) => VERLANE_ROWS.into(),
     };
     let most = most.min(GROUPS_PER_DIMENSION * variant.workgroup.threads());
     Width { least, most, filter: easiest_filter(variant.test), nonces }
@@ -169,7 +202,13 @@ impl Rows {
             },
         )?;
         let buffer = table(device, "rows", rows.bytes * u64::from(VERLANE_ROWS));
-        Ok(Self { fill, buffer })
+        Ok(Self { fill, buffer, bytes: rows.bytes })
+    }
+
+    /// The first window; a dispatch moves it by its offset.
+    fn window(&self) -> BindingResource<'_> {
+        let size = NonZeroU64::new(self.bytes * u64::from(VERLANE_WINDOW));
+        BindingResource::Buffer(BufferBinding { buffer: &self.buffer, offset: 0, size })
     }
 
     /// Workgroups that fill so many rows.
@@ -178,25 +217,41 @@ impl Rows {
     }
 }
 
+/// A dispatch for each window that the nonces of a grid need; the first even if there is no nonce.
+fn windows(grid: &Grid, row_bytes: u64, nonces_per_thread: u32) -> Vec<Dispatch> {
+    let count = grid.count.div_ceil(VERLANE_WINDOW).max(1);
+    let dispatch = |window: u32| {
+        let before = window * VERLANE_WINDOW;
+        let here = (grid.count - before.min(grid.count)).min(VERLANE_WINDOW);
+        Dispatch {
+            // A table of VERLANE_ROWS rows is far smaller than 4 GiB.
+            offset: u32::try_from(u64::from(before) * row_bytes).ok(),
+            per_row: grid.per_row,
+            rows: here.div_ceil(nonces_per_thread).max(1),
+        }
+    };
+    (0..count).map(dispatch).collect()
+}
+
 fn table(device: &Device, label: &str, size: u64) -> Buffer {
     device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),
         size,
-        usage: BufferUsages::STORAGE | BufferUsages::COPY_DST,
+        usage: BufferUsages::STORAGE | BufferUsages::UNIFORM | BufferUsages::COPY_DST,
         mapped_at_creation: false,
     })
 }
 
 /// How a batch lies in workgroups. There is at least one, so that an empty range is answered too.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Grid {
+struct Grid {
     /// Nonce of the first thread, where threads have nonces: a multiple of the workgroup.
     base: u32,
     /// Nonces.
     count: u32,
     headers: u32,
-    pub(super) per_row: u32,
-    pub(super) rows: u32,
+    per_row: u32,
+    rows: u32,
 }
 
 #[expect(
@@ -278,6 +333,29 @@ mod tests {
                 assert!(u64::from(grid.rows * per_thread) >= nonces);
                 assert_eq!((u64::from(grid.headers), u64::from(grid.count)), (headers, nonces));
                 assert!(grid.rows >= 1 && grid.rows <= GROUPS_PER_DIMENSION);
+            }
+        }
+    }
+
+    #[test]
+    fn windows_cover_the_rows_and_no_more() {
+        let per_row = 8;
+        for nonces_per_thread in [1, 32, 255] {
+            for count in [0, 1, 63, 64, 65, 1000, VERLANE_ROWS] {
+                let grid = Grid { base: 0, count, headers: 512, per_row, rows: 0 };
+                let dispatches = windows(&grid, 192, nonces_per_thread);
+                let mut left = count;
+                for (dispatch, number) in dispatches.iter().zip(0..) {
+                    // The offset of a window in uniform memory is a multiple of 256 on every adapter.
+                    assert_eq!(dispatch.offset, Some(number * VERLANE_WINDOW * 192));
+                    assert_eq!(VERLANE_WINDOW * 192 % 256, 0);
+                    let here = left.min(VERLANE_WINDOW);
+                    let threads = here.div_ceil(nonces_per_thread).max(1);
+                    assert_eq!((dispatch.per_row, dispatch.rows), (per_row, threads));
+                    left -= here;
+                }
+                assert_eq!(left, 0);
+                assert_eq!(dispatches.len(), count.div_ceil(VERLANE_WINDOW).max(1) as usize);
             }
         }
     }

@@ -311,7 +311,9 @@ fn parse(text: &str, key: &Key) -> Result<Saved, String> {
 }
 
 fn wgsl_hash(variant: Variant) -> String {
-    Sha256::digest(Kernel::new(variant).wgsl).to_lower_hex_string()
+    let kernel = Kernel::new(variant);
+    let rows = kernel.rows.map(|rows| rows.wgsl).unwrap_or_default();
+    Sha256::digest(kernel.wgsl + &rows).to_lower_hex_string()
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub fn candidates(facts: &Facts) -> Vec<Variant> {
 /// verlane for a job that rolls enough bits, so it comes last.
 const fn layout_rank(layout: Layout) -> u8 {
     match layout {
-        Layout::Verlane => 0,
+        Layout::Verlane(_) => 0,
         Layout::Std => 1,
         Layout::Boost { .. } => 2,
     }
