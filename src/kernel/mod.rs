@@ -234,7 +234,13 @@ mod tests {
             for target in [Target::Wgsl, Target::Spirv, Target::Msl, Target::Hlsl] {
                 for wgsl in [Some(&kernel.wgsl), kernel.rows.as_ref().map(|rows| &rows.wgsl)] {
                     let translated = wgsl.map(|wgsl| translate(wgsl, target)).transpose();
-                    assert!(translated.is_ok(), "{variant} to {target:?}: {translated:?}");
+                    let translated = translated.unwrap_or_else(|error| {
+                        panic!("{variant} to {target:?}: {error}");
+                    });
+                    if let Some(Translated::Text(text)) = translated {
+                        let has_entry = text.contains("scan") || text.contains("fill");
+                        assert!(has_entry, "{variant} in {target:?} has no entry point");
+                    }
                 }
             }
         }

@@ -139,6 +139,9 @@ fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String>
     Ok(Translated::Binary(words.into_iter().flat_map(u32::to_le_bytes).collect()))
 }
 
+/// The buffer slot for the lengths of tables in MSL, after those of the ABI.
+const MSL_SIZES: u8 = 4;
+
 fn metal(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String> {
     let buffer = |slot, mutable| msl::BindTarget {
         buffer: Some(slot),
@@ -154,6 +157,8 @@ fn metal(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String>
     });
     let resources = msl::EntryPointResources {
         resources: bound.collect(),
+        // Where naga asks for the lengths of tables, as wgpu would bind them.
+        sizes_buffer: Some(MSL_SIZES),
         ..msl::EntryPointResources::default()
     };
     let options = msl::Options {
@@ -165,8 +170,13 @@ fn metal(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String>
         fake_missing_bindings: false,
         ..msl::Options::default()
     };
-    let (text, _) = msl::write_string(module, info, &options, &msl::PipelineOptions::default())
-        .map_err(|error| error.to_string())?;
+    let (text, written) =
+        msl::write_string(module, info, &options, &msl::PipelineOptions::default())
+            .map_err(|error| error.to_string())?;
+    // An entry point that cannot be written is left out of the text.
+    for entry_point in written.entry_point_names {
+        entry_point.map_err(|error| error.to_string())?;
+    }
     Ok(Translated::Text(text))
 }
 
