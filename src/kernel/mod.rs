@@ -252,6 +252,9 @@ mod tests {
         assert!(!text.contains("let x"), "a word without a name: {text}");
         assert!(text.lines().all(|line| line.chars().count() <= 120), "a line too long to read");
         assert_eq!(text, Kernel::new(Variant::DEFAULT).wgsl);
+        assert!(text.contains("let T8 = "));
+        let split = Kernel::new("std-literal-split-w64".parse().unwrap()).wgsl;
+        assert!(split.contains("let T8_without_ch = ") && !split.contains("let T8 = "));
     }
 
     #[test]
