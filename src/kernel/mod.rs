@@ -203,7 +203,8 @@ mod tests {
         Layout::Verlane,
     ];
 
-    /// Every combination of forms, and everything that is listed.
+    /// Every form in some combination, each layout with one and with several nonces, and everything that is
+    /// listed.
     fn variants() -> Vec<Variant> {
         let mut variants: Vec<Variant> =
             Variant::list().into_iter().map(|(variant, _)| variant).collect();
@@ -217,7 +218,8 @@ mod tests {
                 let forms = Forms { rotate, ch, maj, round, add: Add::multiply_add(add) };
                 let layout = LAYOUTS[index % LAYOUTS.len()];
                 let variant = Variant::derived(layout, forms, Workgroup::W128);
-                variants.extend([variant, variant.with_test(Test::Mask)]);
+                let nonces = Nonces::new(3).unwrap();
+                variants.extend([variant, Variant { nonces, ..variant.with_test(Test::Mask) }]);
             }
         }
         variants
