@@ -97,6 +97,9 @@ pub const KERNEL_ELSE_IFS: usize = 64;
 /// Declarations of a user's kernel outside functions: each can need the next.
 pub const KERNEL_DECLARATIONS: usize = 512;
 
+/// Bytes of the private variables of a user's kernel, and of those of each function: what WGSL promises.
+pub const THREAD_MEMORY: u32 = 8192;
+
 /// Bytes that a workgroup of a user's kernel may share: the least that wgpu asks of an adapter without
 /// more being required (a test compares them).
 pub const WORKGROUP_MEMORY: u32 = 16352;
