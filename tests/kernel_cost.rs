@@ -17,7 +17,8 @@ const BOUNDS: [(&str, f64, Option<f64>, u64); 4] = [
     ("std-uniform-w64", 3012.0, None, 24 << 10),
 ];
 
-const CHIPS: [&str; 2] = ["navi21", "navi31"];
+/// The last is one whose assembly Debian's Mesa 25 cannot print.
+const CHIPS: [&str; 3] = ["navi21", "navi31", "gfx1201"];
 
 /// What is said where there is no driver to ask.
 const NO_DRIVER: [&str; 2] = ["no Vulkan driver", "no Vulkan loader"];
