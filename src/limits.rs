@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Nonces of one header: the field is 32 bits wide.
 pub const NONCES_PER_HEADER: u64 = 1 << 32;
 
-/// Hits that one dispatch can report: a report of 1 KiB. More hits are counted but not kept, and the
+/// Hits that one dispatch can report: a report of 2 KiB. More hits are counted but not kept, and the
 /// range is split and scanned again. Must equal `MAX_HITS` in `shaders/abi.wgsl` (a test compares them).
 pub const HITS_PER_BATCH: usize = 252;
 
@@ -19,7 +19,7 @@ pub const VERLANE_FEWEST_HEADERS: u32 = 512;
 /// Most headers that the verlane layout takes: the 16 version bits of BIP 320, a table of some MiB.
 pub const VERLANE_MOST_HEADERS: u32 = 1 << 16;
 
-/// Most nonces in a batch of the verlane layout: a table of 7 MiB per dispatch in flight, and rows of
+/// Most nonces in a batch of the verlane layout: one table of 6 MiB for all dispatches, and rows of
 /// workgroups that fit one dimension of a grid.
 pub const VERLANE_ROWS: u32 = 1 << 15;
 
@@ -100,6 +100,9 @@ pub const KERNEL_ELSE_IFS: usize = 64;
 
 /// Declarations of a user's kernel outside functions: each can need the next.
 pub const KERNEL_DECLARATIONS: usize = 512;
+
+/// Bytes of the private variables of a user's kernel, and of those of each function: what WGSL promises.
+pub const THREAD_MEMORY: u32 = 8192;
 
 /// Bytes that a workgroup of a user's kernel may share: the least that wgpu asks of an adapter without
 /// more being required (a test compares them).

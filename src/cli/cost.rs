@@ -78,7 +78,7 @@ enum Source {
 struct Passes {
     /// Hashes that one pass through the text tests, or one pass through its loop over hashes.
     hashes: u32,
-    /// Passes of that loop in a thread; 1 without such a loop.
+    /// Passes of that loop; 1 without such a loop.
     passes: u32,
 }
 
@@ -92,9 +92,15 @@ fn passes(variant: Variant) -> Option<Passes> {
         Layout::Boost { headers, looped: false } => {
             Passes { hashes: headers.into(), passes: nonces }
         }
-        // The loop over headers is the larger part of one over nonces, which then counts as that part.
+        // What a thread does once counts as if it were done for each nonce: some ten instructions.
         Layout::Boost { headers, looped: true } => Passes { hashes: 1, passes: headers.into() },
     })
+}
+
+/// In how many loops the one over hashes lies: that over headers can lie in one over nonces.
+fn depth(variant: Variant) -> usize {
+    let is_looped = matches!(variant.layout(), Layout::Boost { looped: true, .. });
+    usize::from(is_looped && variant.nonces.count() > 1)
 }
 
 pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
@@ -107,8 +113,13 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     for variant in variants {
         let outcome = compiler.compile(variant, stop)?;
         if let (true, Ok(compiled)) = (args.assembly, &outcome) {
-            let assembly = compiled.executable().and_then(Executable::assembly).unwrap_or_default();
-            assembly.lines().try_for_each(instruction)?;
+            match compiled.executable().and_then(Executable::assembly) {
+                Some(assembly) => {
+                    output::line(format!("; {variant}"))?;
+                    assembly.lines().try_for_each(instruction)?;
+                }
+                None => output::note(format!("{variant}: this driver does not show its assembly.")),
+            }
         }
         rows.push(Row::new(variant, outcome));
     }
@@ -138,7 +149,7 @@ impl Row {
         let executable = compiled.as_ref().and_then(Compiled::executable);
         let counts = executable.map(Executable::counts).unwrap_or_default();
         let loops = executable.and_then(Executable::assembly).map(loops).unwrap_or_default();
-        let per_hash = |passes| per_hash(passes, counts.valu, &loops);
+        let per_hash = |passes| per_hash(passes, depth(variant), counts.valu, &loops);
         let (valu_per_hash, loop_valu_per_hash) = passes(variant).map(per_hash).unwrap_or_default();
         let device = compiled.as_ref().map(|compiled| compiled.device.clone());
         Self {
@@ -170,13 +181,15 @@ fn told(executable: &Executable) -> Map<String, Value> {
     statistics.map(|(name, value)| (name.clone(), Value::Number(value.clone()))).collect()
 }
 
-/// Vector instructions per hash, of all and of the loop over hashes: the largest of the program.
+/// Vector instructions per hash, of all and of the loop over hashes: the largest that lies in `depth` others.
 fn per_hash(
     Passes { hashes, passes }: Passes,
+    depth: usize,
     valu: Option<u64>,
     loops: &[LoopCost],
 ) -> (Option<f64>, Option<f64>) {
-    let body = loops.iter().map(|body| body.valu as u64).max();
+    let here = loops.iter().filter(|body| body.depth >= depth);
+    let body = here.map(|body| body.valu as u64).max();
     if passes > 1 && body.is_none() {
         return (None, None); // the assembly does not show it
     }
@@ -289,9 +302,9 @@ mod tests {
 
     #[test]
     fn what_is_done_once_is_shared_among_the_hashes() {
-        let of = |label: &str, valu| LoopCost {
+        let of = |label: &str, depth, valu| LoopCost {
             label: label.to_owned(),
-            depth: 0,
+            depth,
             instructions: 2 * valu,
             valu,
             valu_operations: valu,
@@ -299,13 +312,17 @@ mod tests {
             memory: 0,
         };
         let per_hash = |hashes, passes, valu, loops: &[LoopCost]| {
-            per_hash(Passes { hashes, passes }, valu, loops)
+            per_hash(Passes { hashes, passes }, 0, valu, loops)
         };
         assert_eq!(per_hash(1, 1, Some(2805), &[]), (Some(2805.0), None));
         assert_eq!(per_hash(4, 1, Some(8000), &[]), (Some(2000.0), None));
-        let loops = [of("BB1", 2400), of("BB2", 100)];
+        let loops = [of("BB1", 0, 2400), of("BB2", 0, 100)];
         assert_eq!(per_hash(1, 16, Some(3000), &loops), (Some(2437.5), Some(2400.0)));
         assert_eq!(per_hash(1, 1, None, &[]), (None, None));
         assert_eq!(per_hash(1, 16, Some(3000), &[]), (None, None), "no loop is to be seen");
+        // Headers inside nonces.
+        let loops = [of("BB1", 0, 2900), of("BB2", 1, 2400)];
+        let passes = Passes { hashes: 1, passes: 16 };
+        assert_eq!(super::per_hash(passes, 1, Some(3000), &loops), (Some(2437.5), Some(2400.0)));
     }
 }

@@ -117,16 +117,22 @@ fn open_all(
                 worst = Exit::SelfTest;
                 refused.to_string()
             }
-            Err(why) => format!("{}: {why}", text::clean(&entry.facts.name)),
+            Err(why) => {
+                if matches!(why, NotUsable::Endless(_)) {
+                    worst = Exit::SelfTest;
+                }
+                format!("{}: {why}", text::clean(&entry.facts.name))
+            }
         };
         note(format_args!("Not used: {reason}"));
         reasons.push(reason);
     }
     if devices.is_empty() {
-        let message = format!(
-            "no device can be used: {}; `--device cpu` works without graphics drivers",
-            reasons.join("; ")
-        );
+        let way_out = match &options.wgsl {
+            Some(_) => "without --wgsl adit's own kernel works",
+            None => "`--device cpu` works without graphics drivers",
+        };
+        let message = format!("no device can be used: {}; {way_out}", reasons.join("; "));
         return Err(Failure { exit: worst, message });
     }
     Ok(devices)

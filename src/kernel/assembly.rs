@@ -1,5 +1,8 @@
 //! What the loops of a compiled kernel cost, read from AMD assembly as Mesa prints it: a label such as
 //! `BB12:` heads each block, a branch names one as its last operand.
+//!
+//! Mesa leaves the assembly to LLVM. For a chip that is newer than its LLVM it prints its own notes instead,
+//! an instruction a line as well: `v1: %6:v[0] = v_add_u32 …`, labels without a colon, branches to `block:BB12`.
 
 use serde::Serialize;
 
@@ -34,9 +37,10 @@ pub fn loops(assembly: &str) -> Vec<LoopCost> {
     let mut found: Vec<(&str, usize, usize)> = Vec::new();
     for line in assembly.lines() {
         let line = line.split(';').next().unwrap_or_default().trim();
-        if let Some(label) = line.strip_suffix(':') {
+        let line = line.split_once(" = ").map_or(line, |(_results, instruction)| instruction);
+        if let Some(label) = label(line) {
             labels.push((label, instructions.len()));
-        } else if !line.is_empty() {
+        } else if !line.is_empty() && !line.starts_with("/*") {
             if let Some((label, first)) = branches_back(line, &labels) {
                 let last = instructions.len();
                 match found.iter_mut().find(|(_, start, _)| *start == first) {
@@ -60,12 +64,20 @@ pub fn loops(assembly: &str) -> Vec<LoopCost> {
         .collect()
 }
 
+/// The label that a line is, if it is one.
+fn label(line: &str) -> Option<&str> {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let bare = || line.strip_prefix("BB").is_some_and(is_number).then_some(line);
+    line.strip_suffix(':').or_else(bare)
+}
+
 /// The block at or before this instruction to which it branches.
 fn branches_back<'a>(instruction: &str, labels: &[(&'a str, usize)]) -> Option<(&'a str, usize)> {
     if !instruction.starts_with("s_branch") && !instruction.starts_with("s_cbranch") {
         return None;
     }
     let target = instruction.split_whitespace().last()?;
+    let target = target.strip_prefix("block:").unwrap_or(target);
     labels.iter().copied().find(|(label, _)| *label == target)
 }
 
@@ -198,6 +210,28 @@ BB9:
         let [body] = loops(text).try_into().unwrap();
         assert_eq!((body.valu, body.valu_operations), (1, 2));
         assert_eq!((body.salu, body.memory, body.instructions), (0, 1, 4));
+    }
+
+    #[test]
+    fn the_notes_of_mesa_itself_are_read_too() {
+        // gfx1201 with an LLVM that does not know it, cut short.
+        let text = "Shader disassembly is not supported in the current configuration, falling back to print_program.\n\
+            BB0\n\
+            /* logical preds: / linear preds: / kind: top-level, branch, */\n\
+            \x20    s1: %0:s[3] = s_movk_i32 imm:-32768\n\
+            BB2\n\
+            /* logical preds: BB0, BB2, / linear preds: BB0, BB2, / kind: uniform, loop-header, */\n\
+            \x20    s8: %5:s[8-15] = s_buffer_load_dwordx8 %10:s[4-7], %2:s[0]\n\
+            \x20   s_wait_kmcnt imm:0\n\
+            \x20    v1: %7:v[1],  s1: %8:vcc_lo = v_add_co_u32 %5:s[8], %6:v[0]\n\
+            \x20    v1: %9:v[2] = v_xor3_b32 %7:v[1], %6:v[0], %6:v[0]\n\
+            \x20    s1: %2:s[0],  s1: %3:scc = s_add_u32 %2:s[0], 1\n\
+            \x20   s_cbranch_scc1 block:BB2\n\
+            BB3\n\
+            \x20   s_endpgm\n";
+        let [body] = loops(text).try_into().unwrap();
+        assert_eq!((body.label.as_str(), body.depth, body.instructions), ("BB2", 0, 6));
+        assert_eq!((body.valu, body.valu_operations, body.salu, body.memory), (2, 2, 1, 1));
     }
 
     #[test]

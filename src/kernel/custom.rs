@@ -12,7 +12,7 @@ use naga::{
 use super::{ENTRY_POINT, FIRST_LINE, Kernel, Nonces, Variant, VariantError, Workgroup};
 use crate::limits::{
     KERNEL_DECLARATIONS, KERNEL_ELSE_IFS, KERNEL_NESTING, KERNEL_OPERATORS, KERNEL_TEXT,
-    WORKGROUP_MEMORY,
+    THREAD_MEMORY, WORKGROUP_MEMORY,
 };
 
 /// Bindings of `shaders/abi.wgsl`, which every kernel has. Those above are tables.
@@ -131,6 +131,12 @@ pub enum CustomError {
          `var<workgroup>`"
     )]
     WorkgroupMemory(u64),
+    /// Its threads need more memory than they can count on: a driver may take it for each that there is.
+    #[error(
+        "the kernel has a value, or the variables of a thread, of {0} bytes, and WGSL promises a thread \
+         {THREAD_MEMORY} only: declare less as `var`"
+    )]
+    ThreadMemory(u64),
 }
 
 fn among(names: &[String], none: &str) -> String {
@@ -164,6 +170,7 @@ impl Kernel {
         let workgroup = workgroup(&module)?;
         let nonces = nonces(&module, &code, base.variant)?;
         check_variables(&module, &base)?;
+        check_memory(&module)?;
         check_use(&module, &info)?;
         let variant = Variant { nonces, workgroup, ..base.variant };
         Ok(Self {
@@ -345,6 +352,29 @@ fn check_variables(module: &Module, base: &Kernel) -> Result<(), CustomError> {
     Ok(())
 }
 
+/// What a thread needs for its variables, and for values that are in none.
+fn check_memory(module: &Module) -> Result<(), CustomError> {
+    let size = |ty| u64::from(size(module, ty));
+    let private = module.global_variables.iter().map(|(_, variable)| variable);
+    let private = private.filter(|variable| variable.space == AddressSpace::Private);
+    let private = private.map(|variable| size(variable.ty)).sum();
+    let functions = module.functions.iter().map(|(_, function)| function);
+    let functions = functions.chain(module.entry_points.iter().map(|entry| &entry.function));
+    let variables = functions.map(|function| {
+        function.local_variables.iter().map(|(_, variable)| size(variable.ty)).sum()
+    });
+    let needed: u64 = variables.fold(private, u64::max);
+    if needed > u64::from(THREAD_MEMORY) {
+        return Err(CustomError::ThreadMemory(needed));
+    }
+    // Workgroups share types that are larger.
+    let largest = module.types.iter().map(|(ty, _)| size(ty)).max().unwrap_or_default();
+    if largest > u64::from(THREAD_MEMORY.max(WORKGROUP_MEMORY)) {
+        return Err(CustomError::ThreadMemory(largest));
+    }
+    Ok(())
+}
+
 fn check_buffer(
     module: &Module,
     space: AddressSpace,
@@ -406,250 +436,4 @@ fn check_use(module: &Module, info: &ModuleInfo) -> Result<(), CustomError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernel::abi::Params;
-    use crate::kernel::{Forms, JobWords, Layout, Test};
-
-    fn refused(text: &str) -> String {
-        Kernel::custom("mine.wgsl", text).unwrap_err().to_string()
-    }
-
-    /// The smallest kernel with everything that is asked for, and `more` outside its functions.
-    fn with(more: &str) -> String {
-        format!(
-            "@group(0) @binding(0) var<uniform> params: vec4<u32>;\n\
-             @group(0) @binding(1) var<storage, read_write> report: u32;\n\
-             {more}\n\
-             @compute @workgroup_size(64) fn scan() {{ report = params.x; }}\n"
-        )
-    }
-
-    fn in_function(more: &str) -> String {
-        with(&format!("fn f() {{ var one = 1u; {more} }}"))
-    }
-
-    fn assert_refused(text: &str, parts: &[&str]) {
-        let error = refused(text);
-        for part in parts {
-            assert!(error.contains(part), "{part:?} is not in {error:?}");
-        }
-    }
-
-    fn printed() -> Vec<Variant> {
-        let longest = Layout::Boost { headers: 32, looped: false };
-        let more = [
-            Variant::derived(longest, Forms::default(), Workgroup::W64).with_test(Test::Mask),
-            Variant { nonces: Nonces::new(7).unwrap(), ..Variant::DEFAULT },
-        ];
-        Variant::list().into_iter().map(|(variant, _)| variant).chain(more).collect()
-    }
-
-    #[test]
-    fn what_adit_prints_is_taken_as_it_is() {
-        let job = JobWords { midstate: [1, 2, 3, 4, 5, 6, 7, 8], tail: [9, 10, 11] };
-        for variant in printed() {
-            let own = Kernel::new(variant);
-            let custom = Kernel::custom("mine.wgsl", &own.wgsl).unwrap();
-            assert_eq!(custom.variant, variant);
-            assert_eq!(custom.custom.as_deref(), Some("mine.wgsl"));
-            assert_eq!(own.custom, None);
-            assert_eq!(custom.wgsl, own.wgsl);
-            for (custom, own) in [(custom.job, own.job), (custom.lane, own.lane)] {
-                assert_eq!(custom.formulas(), own.formulas());
-                assert_eq!(custom.fill(&job), own.fill(&job));
-            }
-            assert_eq!(custom.rows.map(|rows| rows.wgsl), own.rows.map(|rows| rows.wgsl));
-            assert!(custom.cost.is_none());
-        }
-    }
-
-    #[test]
-    fn without_the_first_line_it_follows_the_reference() {
-        let text = Kernel::new(Variant::REFERENCE).wgsl;
-        let rest = text.split_once('\n').unwrap().1;
-        for text in [rest.to_owned(), format!("\u{feff}{text}"), text.replace('\n', "\r\n")] {
-            let kernel = Kernel::custom("mine.wgsl", &text).unwrap();
-            assert_eq!(kernel.variant, Variant::REFERENCE);
-            assert_eq!(kernel.job.slots(), 11);
-        }
-        assert!(Kernel::custom("mine.wgsl", &with("")).is_ok());
-    }
-
-    #[test]
-    fn threads_and_nonces_are_the_ones_of_the_text() {
-        let printed = Kernel::new(Variant::DEFAULT).wgsl;
-        let text = printed.replace("WORKGROUP: u32 = 64u", "WORKGROUP: u32 = 32u * 4u");
-        let text = text.replace("NONCES: u32 = 1u", "NONCES: u32 = 255u");
-        let variant = Kernel::custom("mine.wgsl", &text).unwrap().variant;
-        let nonces = Nonces::new(255).unwrap();
-        let workgroup = Workgroup::W128;
-        assert_eq!(variant, Variant { nonces, workgroup, ..Variant::DEFAULT });
-
-        for value in [": u32 = 0u", ": u32 = 256u", " = 4", ": i32 = 4", ": u32 = u32()"] {
-            let parts = ["const NONCES: u32 = 1u", "1 to 255", "have 1 as std-reference-w64 has"];
-            assert_refused(&with(&format!("const NONCES{value};")), &parts);
-        }
-        assert!(Kernel::custom("mine.wgsl", &with("const NONCES_MOST = 4;")).is_ok());
-        for (size, found) in [("48", "48, 1, 1"), ("512", "512, 1, 1"), ("8, 8", "8, 8, 1")] {
-            let text = with("").replace("(64)", &format!("({size})"));
-            assert_refused(&text, &[found, "power of two from 1 to 256"]);
-        }
-    }
-
-    #[test]
-    fn a_wrong_first_line_is_refused() {
-        let text = format!("// adit kernel std-barrel-w64\n{}", with(""));
-        assert_refused(&text, &["first line", "std-barrel-w64", "barrel", "adit kernel list"]);
-    }
-
-    #[test]
-    fn what_is_no_wgsl_is_refused_with_the_place() {
-        assert_refused(&with("fn f( {"), &["does not parse", "mine.wgsl:3:7"]);
-        assert_refused(&in_function("return 1u;"), &["not valid", "mine.wgsl:3:"]);
-        assert_refused("", &["one entry point", "it has none"]);
-        assert_refused(&with("").replace("scan", "go"), &["fn scan", "Compute go"]);
-        let two = with("@compute @workgroup_size(1) fn other() {}");
-        assert_refused(&two, &["Compute other, Compute scan"]);
-        assert_refused(&with("@fragment fn other() {}"), &["Fragment other, Compute scan"]);
-        assert_refused(&with("override x = 1u;"), &["`override x`", "`const`"]);
-        assert_refused(&with("override x: u32;"), &["`override x`", "`const`"]);
-    }
-
-    #[test]
-    fn extensions_are_refused() {
-        assert_refused(&in_function("let x = 1lu;"), &["no f16", "64"]);
-        assert_refused(&with("var<private> x: f64;"), &["no f16", "64"]);
-        assert_refused(&with("var<immediate> x: u32;"), &["mine.wgsl:3"]);
-        assert_refused(&with("enable f16; var<private> x: f16;"), &["mine.wgsl:3"]);
-        assert_refused(&in_function("let x = subgroupAdd(1u);"), &["mine.wgsl:3"]);
-        for kind in ["texture_2d<f32>", "sampler"] {
-            let text = with(&format!("@group(0) @binding(2) var image: {kind};"));
-            assert_refused(&text, &["`image`", "buffers only"]);
-        }
-    }
-
-    #[test]
-    fn only_what_adit_binds_can_be_bound() {
-        let verlane = "// adit kernel verlane-literal-w64\n";
-        let table = |number: u32, access: &str, of: &str| {
-            with(&format!("@group(0) @binding({number}) var<storage, {access}> table: {of};"))
-        };
-        let lanes = table(2, "read", "array<vec4<u32>>");
-        assert_refused(&lanes, &["binds 2 of group 0", "std-reference-w64 has, in group 0, 0, 1"]);
-        assert!(Kernel::custom("mine.wgsl", &format!("{verlane}{lanes}")).is_ok());
-        let fourth = verlane.to_owned() + &table(4, "read", "u32");
-        assert_refused(&fourth, &["binds 4 of group 0", "0, 1, 2, 3"]);
-        let group = with("").replace("@group(0) @binding(1)", "@group(1) @binding(1)");
-        assert_refused(&group, &["binds 1 of group 1"]);
-
-        for number in [2, 3] {
-            let written = verlane.to_owned() + &table(number, "read_write", "array<vec4<u32>>");
-            assert_refused(
-                &written,
-                &["var<storage, read_write>", "gives it as var<storage, read>"],
-            );
-            for of in ["array<u32>", "array<vec4<u32>, 9>", "array<vec4<i32>>", "u32"] {
-                let text = verlane.to_owned() + &table(number, "read", of);
-                assert_refused(&text, &["is a table", "array<vec4<u32>>"]);
-            }
-        }
-        let storage = with("").replace("var<uniform>", "var<storage, read>");
-        assert_refused(&storage, &["binding 0", "var<storage, read>", "var<uniform>"]);
-    }
-
-    #[test]
-    fn buffers_are_no_larger_than_the_host_s() {
-        let params =
-            |words: usize| with("").replace("vec4<u32>", &format!("array<vec4<u32>, {words}>"));
-        let params = |words| params(words).replace("params.x", "params[0].x");
-        assert!(Kernel::custom("mine.wgsl", &params(size_of::<Params>() / 16)).is_ok());
-        assert_refused(
-            &params(size_of::<Params>() / 16 + 1),
-            &["binding 0", "has 224 bytes", "adit's has 208"],
-        );
-        let report = with("").replace("report: u32", "report: array<u32, 509>");
-        let report = report.replace("report =", "report[0] =");
-        assert_refused(&report, &["binding 1", "has 2036 bytes", "adit's has 2032"]);
-    }
-
-    #[test]
-    fn a_kernel_reads_its_parameters_and_writes_its_report() {
-        let text = with("").replace("report = params.x", "let x = params.x + report");
-        assert_refused(&text, &["never writes its report", "prove"]);
-        assert_refused(&with("").replace("params.x", "1u"), &["never reads its parameters"]);
-        assert_refused(&with("").replace("report = params.x;", ""), &["never"]);
-    }
-
-    #[test]
-    fn workgroups_share_what_every_adapter_has() {
-        let least = wgpu::Limits::downlevel_defaults().max_compute_workgroup_storage_size;
-        assert_eq!(WORKGROUP_MEMORY, least);
-        let share = |words: u32| {
-            with(&format!("var<workgroup> a: array<u32, {words}>; var<workgroup> b: u32;"))
-        };
-        assert!(Kernel::custom("mine.wgsl", &share(WORKGROUP_MEMORY / 4 - 1)).is_ok());
-        assert_refused(&share(WORKGROUP_MEMORY / 4), &["16356 bytes", "16352 only"]);
-    }
-
-    #[test]
-    fn depth_is_bounded_before_anything_recurses() {
-        let repeat = |text: &str| text.repeat(100_000);
-        let chain =
-            |link: fn(usize) -> String| with(&(0..80_000).map(link).collect::<Vec<_>>().concat());
-        let wrong = [
-            in_function(&repeat("(")),
-            in_function(&repeat("{")),
-            in_function(&repeat("[")),
-            in_function(&format!("let x = {}one{};", repeat("("), repeat(")"))),
-            in_function(&format!("let x = one{};", repeat("+1u"))),
-            in_function(&format!("let x = {}one;", repeat("~"))),
-            in_function(&format!("let x = one{};", repeat(".x"))),
-            in_function(&format!("let x = one{};", repeat("[0]"))),
-            in_function(&format!("let x = {}", repeat("array<"))),
-            in_function(&format!("if true {{}} {}", repeat("else if true {}"))),
-            in_function(&format!("if true {{}} {}", repeat("else/**/if a{b;}"))),
-            chain(|i| format!("const c{i}=c{};", i + 1)),
-            chain(|i| format!("fn f{i}(){{f{}();}}", i + 1)),
-            with(&format!("//\u{2028}fn f() {{ let x = {}1;", repeat("~"))),
-            with(&format!("/*/**/*/fn f() {{ let x = {}1;", repeat("~"))),
-        ];
-        for text in wrong {
-            assert!(text.len() <= KERNEL_TEXT);
-            assert_refused(&text, &["of the kernel goes beyond"]);
-        }
-        assert_refused(&in_function(&format!("\n\nlet x = {}", repeat("("))), &["line 5", "`let`"]);
-        assert_refused(&format!("/*\n*/\n{}", in_function(&repeat("("))), &["line 5"]);
-
-        let comments = format!("//{}\n/*{}{}*/", repeat("("), repeat("/*"), repeat("*/"));
-        assert!(Kernel::custom("mine.wgsl", &with(&comments)).is_ok());
-        assert_refused(&repeat("no longer a kernel... "), &["2200000 bytes", "2097152"]);
-    }
-
-    #[test]
-    fn the_deepest_text_fits_the_smallest_stack() {
-        let text = |inner: String| {
-            let blocks = KERNEL_NESTING / 2 - 2;
-            let (open, close) = ("{".repeat(blocks), "}".repeat(blocks));
-            in_function(&format!("{open} {inner} {close}"))
-        };
-        let level = KERNEL_NESTING / 2;
-        let (open, close) = ("u32(".repeat(level), ")".repeat(level));
-        let chain = "+one".repeat(KERNEL_OPERATORS - 1);
-        let types = |levels| format!("{}u32{}", "array<".repeat(levels), ",1>".repeat(levels));
-        let deep = [
-            text(format!("let x={open}one{chain}{close};")),
-            text(format!("let x={}one{};", "u32(~".repeat(level), close)),
-            text(format!("var x:{};", types(KERNEL_OPERATORS / 2 - 1))),
-            text(format!("if true {{}} {}", "else if true {}".repeat(KERNEL_ELSE_IFS))),
-            text(format!("let x=true{};", "&&(one==1u)".repeat(KERNEL_OPERATORS / 4 - 1))),
-        ];
-        let on_thread = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
-            for text in deep {
-                let result = Kernel::custom("mine.wgsl", &text);
-                assert!(result.is_ok(), "{result:?}");
-            }
-        });
-        on_thread.unwrap().join().unwrap();
-    }
-}
+mod tests;

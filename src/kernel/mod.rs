@@ -207,7 +207,8 @@ mod tests {
         Layout::Verlane(Table::Uniform),
     ];
 
-    /// Every combination of forms, and everything that is listed.
+    /// Every form in some combination, each layout with one and with several nonces, and everything that is
+    /// listed.
     fn variants() -> Vec<Variant> {
         let mut variants: Vec<Variant> =
             Variant::list().into_iter().map(|(variant, _)| variant).collect();
@@ -221,7 +222,8 @@ mod tests {
                 let forms = Forms { rotate, ch, maj, round, add: Add::multiply_add(add) };
                 let layout = LAYOUTS[index % LAYOUTS.len()];
                 let variant = Variant::derived(layout, forms, Workgroup::W128);
-                variants.extend([variant, variant.with_test(Test::Mask)]);
+                let nonces = Nonces::new(3).unwrap();
+                variants.extend([variant, Variant { nonces, ..variant.with_test(Test::Mask) }]);
             }
         }
         variants
@@ -262,6 +264,9 @@ mod tests {
         assert!(!text.contains("let x"), "a word without a name: {text}");
         assert!(text.lines().all(|line| line.chars().count() <= 120), "a line too long to read");
         assert_eq!(text, Kernel::new(Variant::DEFAULT).wgsl);
+        assert!(text.contains("let T8 = "));
+        let split = Kernel::new("std-literal-split-w64".parse().unwrap()).wgsl;
+        assert!(split.contains("let T8_without_ch = ") && !split.contains("let T8 = "));
     }
 
     #[test]

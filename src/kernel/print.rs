@@ -58,7 +58,7 @@ fn ternary_name(forms: Forms, function: Ternary) -> &'static str {
 
 /// The comment above the lines to which a word belongs.
 fn heading(label: Label) -> String {
-    let (Label::Word(name) | Label::RowPart(name)) = label;
+    let (Label::Word(name) | Label::RowPart(name) | Label::WithoutCh(name)) = label;
     match (name.pass, name.role, name.round) {
         (Pass::First, _, round) => format!("Round {round} of the first hash."),
         (Pass::Second, Role::W, 0..=7) => {
@@ -382,6 +382,7 @@ fn name(step: &Step, index: usize) -> String {
     match step.label {
         Some(Label::Word(name)) => name.to_string(),
         Some(Label::RowPart(name)) => format!("row_{name}"),
+        Some(Label::WithoutCh(name)) => format!("{name}_without_ch"),
         None => format!("x{index}"),
     }
 }

@@ -54,6 +54,8 @@ pub(super) enum Label {
     Word(Name),
     /// The part of its sum that depends on the nonce alone.
     RowPart(Name),
+    /// T1 without its Ch.
+    WithoutCh(Name),
 }
 
 /// The test of one hash as a straight line, and the plan for the words that the host computes.
@@ -290,7 +292,8 @@ impl<'r> Builder<'r> {
     /// the other sum of the round has not, and Maj last.
     fn split_rounds(&mut self) {
         for index in 0..self.steps.len() {
-            let Some(Label::Word(Name { role: Role::T, .. })) = self.steps[index].label else {
+            let Some(Label::Word(name @ Name { role: Role::T, .. })) = self.steps[index].label
+            else {
                 continue;
             };
             let readers: Vec<usize> = (index + 1..self.steps.len())
@@ -306,6 +309,7 @@ impl<'r> Builder<'r> {
             };
             let Operator::Sum(terms) = &mut self.steps[index].operator else { continue };
             let ch = terms.remove(ch);
+            self.steps[index].label = Some(Label::WithoutCh(name));
             for reader in readers {
                 let Operator::Sum(terms) = &self.steps[reader].operator else { continue };
                 let (last, others): (Vec<Value>, Vec<Value>) = terms

@@ -257,12 +257,6 @@ impl Variant {
         }
     }
 
-    /// The same variant with so many nonces per thread.
-    #[must_use]
-    pub const fn with_nonces(self, nonces: Nonces) -> Self {
-        Self { nonces, ..self }
-    }
-
     /// The variant in the same forms that tests one header, which every layout needs beside it: jobs
     /// may have no version bits to roll.
     #[must_use]

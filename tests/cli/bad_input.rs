@@ -1,6 +1,6 @@
 //! What cannot be done is refused with the reason and the way out.
 
-use crate::{GENESIS, adit, complaint, refused, with_bits};
+use crate::{GENESIS, adit, complaint, done, refused, with_bits};
 
 #[test]
 fn headers() {
@@ -162,6 +162,39 @@ fn variants() {
         }
     }
     assert!(refused(&["kernel", "print", "--as", "glsl"], 2).contains("wgsl, spirv, msl, hlsl"));
+}
+
+#[test]
+fn kernels_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.wgsl").into_os_string().into_string().unwrap();
+    let printed = done(&["kernel", "print"]);
+    let fourth = "@group(0) @binding(4) var<storage, read> more: array<u32>;";
+    for (text, reasons) in [
+        (None, ["--wgsl", "cannot read it"]),
+        (Some(b"\xff".to_vec()), ["--wgsl", "it is no text in UTF-8"]),
+        (Some(b"fn f(\n{".to_vec()), ["does not parse as WGSL", "own.wgsl:2:1"]),
+        (Some(b"fn f() -> u32 {\n}".to_vec()), ["is not valid WGSL", "own.wgsl:1:1"]),
+        (
+            Some(b"// adit kernel std-quick-w64".to_vec()),
+            ["\"quick\" is none of", "adit kernel list"],
+        ),
+        (Some(format!("{printed}{fourth}").into()), ["binds 4 of group 0", "0, 1"]),
+        (Some(vec![b' '; (2 << 20) + 1]), ["2097153 bytes", "2097152"]),
+    ] {
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
+        for command in [&["scan", GENESIS][..], &["mine"], &["selftest"]] {
+            let said = refused(&[command, &["--wgsl", &path]].concat(), 2);
+            assert!(reasons.iter().all(|reason| said.contains(reason)), "{said}");
+        }
+    }
+    std::fs::write(&path, &printed).unwrap();
+    let said = refused(&["scan", GENESIS, "--device", "cpu", "--wgsl", &path], 3);
+    assert!(said.contains("needs a graphics adapter") && said.contains("own.wgsl"), "{said}");
+    let both = ["mine", "--variant", "std-literal-w64", "--wgsl", &path];
+    assert!(refused(&both, 2).contains("cannot be used with"));
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Gpu {
     fn open_now(adapter: &Adapter, kernel: &Kernel) -> Result<Self, OpenError> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("adit"),
-            // Three small buffers: what the weakest adapter of WebGPU has is more than enough.
+            // Four buffers of 6 MiB at most: what the weakest adapter of WebGPU has is more than enough.
             required_limits: wgpu::Limits {
                 max_non_sampler_bindings: 1024,
                 ..wgpu::Limits::downlevel_defaults()

@@ -96,7 +96,8 @@ impl Pipeline {
             module: &module(device, shader),
             entry_point: Some(shader.entry_point),
             compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: false,
+                // adit's own has no such memory; in a user's it is zero, as WGSL has it.
+                zero_initialize_workgroup_memory: !shader.is_trusted,
                 ..wgpu::PipelineCompilationOptions::default()
             },
             cache: None,
