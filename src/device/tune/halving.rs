@@ -26,8 +26,12 @@ const OPENING: f64 = 0.5;
 /// How long a tune may take, and how it is cut.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// For opening and measuring together. It is passed by one opening, or by the first round.
+    /// For opening and measuring together. It is passed by one opening, by that of the fallback, and by
+    /// the first round.
     pub budget: Duration,
+    /// The candidate that is tried although the time is over, when none that was opened works: a driver
+    /// that hangs in the first must not leave the tune without a result each time.
+    pub fallback: Option<usize>,
     /// How long one measurement takes.
     pub slice: Duration,
     /// For the order within rounds.
@@ -74,7 +78,7 @@ impl std::fmt::Display for Skip {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// All others are slower for certain, or none else can be used.
+    /// All that were left are slower for certain, or none else can be used.
     Separated,
     /// Those that are left are equal within 1 %.
     Equal,
@@ -262,13 +266,16 @@ impl Tuner {
 
     /// The next candidate to open, if there is time. One is needed, and may take all the time there is.
     fn to_open(&self, elapsed: Duration) -> Option<usize> {
-        let share = self.settings.budget.mul_f64(OPENING);
-        let due = if self.racing().is_empty() {
-            elapsed < self.settings.budget
+        let Settings { budget, fallback, .. } = self.settings;
+        let mut closed = self.in_state(&State::Closed);
+        if !self.racing().is_empty() {
+            let due = elapsed + self.slowest_opening <= budget.mul_f64(OPENING);
+            closed.next().filter(|_| due && self.race.is_none())
+        } else if elapsed < budget {
+            closed.next()
         } else {
-            self.race.is_none() && elapsed + self.slowest_opening <= share
-        };
-        self.in_state(&State::Closed).next().filter(|_| due)
+            closed.find(|candidate| Some(*candidate) == fallback)
+        }
     }
 
     fn begin_round(&mut self) {
@@ -307,7 +314,10 @@ impl Tuner {
         }
         match self.racing().len() {
             0 => self.ending = Some(Ending::Separated),
-            1 if self.rounds > 0 => self.ending = Some(Ending::Separated),
+            1 if self.rounds > 0 => {
+                let is_late = elapsed >= self.settings.budget;
+                self.ending = Some(if is_late { Ending::Budget } else { Ending::Separated });
+            }
             _ if all_equal && self.rounds > 0 => self.ending = Some(Ending::Equal),
             _ => {}
         }

@@ -44,8 +44,9 @@ pub fn run(
     mut on_skip: impl FnMut(Variant, &Skip),
 ) -> Option<Tuned> {
     let slice = SLICE.max(order.batch_time * BATCHES);
+    let fallback = order.candidates.iter().position(|variant| *variant == Variant::DEFAULT);
     // Any seed will do: it orders the rounds.
-    let settings = Settings { budget: order.budget, slice, seed: 0 };
+    let settings = Settings { budget: order.budget, slice, fallback, seed: 0 };
     let mut tuner = Tuner::new(order.candidates.len(), settings);
     let mut rig = Rig::default();
     rig.places.resize_with(order.candidates.len(), Place::default);

@@ -62,7 +62,7 @@ impl Machine {
 }
 
 fn settings(budget: Duration, seed: u64) -> Settings {
-    Settings { budget, slice: SLICE, seed }
+    Settings { budget, slice: SLICE, fallback: None, seed }
 }
 
 #[test]
@@ -158,6 +158,26 @@ fn the_budget_is_passed_by_a_round_at_most() {
         assert_eq!(tried + untried, RATES.len());
         assert!(verdict.winner.is_some_and(|winner| winner < tried));
     }
+}
+
+#[test]
+fn when_all_the_time_went_to_candidates_that_fail_the_fallback_is_tried() {
+    let settings = Settings { fallback: Some(5), ..settings(OPENING_TAKES * 2, 9) };
+    let hung = |step| match step {
+        Step::Open(0 | 1) => Some(Skip::NotOpened("it hung".to_owned())),
+        _ => None,
+    };
+    let mut machine = Machine::new(&RATES, 0.01, 9);
+    let verdict = machine.tune(settings, hung);
+    assert_eq!((verdict.winner, verdict.ending), (Some(5), Ending::Budget));
+    assert_eq!(machine.measured, [5]);
+    assert_eq!(verdict.results[2].skipped, Some(Skip::OutOfTime));
+
+    let nothing = |step| matches!(step, Step::Open(_)).then(|| Skip::NotOpened("no".to_owned()));
+    let verdict = Machine::new(&RATES, 0.01, 9).tune(settings, nothing);
+    assert_eq!(verdict.winner, None);
+    let tried = verdict.results.iter().filter(|r| r.skipped != Some(Skip::OutOfTime)).count();
+    assert_eq!(tried, 3, "once");
 }
 
 #[test]
