@@ -238,6 +238,13 @@ impl Tuner {
         self.in_state(&State::Racing).collect()
     }
 
+    /// Whether each that is racing was measured, if only once.
+    fn are_measured(&self) -> bool {
+        let mut racing =
+            self.candidates.iter().filter(|candidate| candidate.state == State::Racing);
+        racing.all(|candidate| candidate.rates.iter().any(Option::is_some))
+    }
+
     fn in_state(&self, state: &State) -> impl Iterator<Item = usize> {
         let all = self.candidates.iter().enumerate();
         all.filter(move |(_, candidate)| candidate.state == *state).map(|(index, _)| index)
@@ -254,8 +261,8 @@ impl Tuner {
             self.judge(elapsed);
             self.begin_round();
         }
-        // The first round is due to every candidate that was opened, whatever the time.
-        if self.rounds > 1 && elapsed + self.settings.slice > self.settings.budget {
+        // One measurement is due to every candidate that was opened, whatever the time.
+        if self.are_measured() && elapsed + self.settings.slice > self.settings.budget {
             self.ending.get_or_insert(Ending::Budget);
         }
         match self.round.pop().filter(|_| self.ending.is_none()) {
@@ -314,11 +321,11 @@ impl Tuner {
         }
         match self.racing().len() {
             0 => self.ending = Some(Ending::Separated),
-            1 if self.rounds > 0 => {
+            1 if self.are_measured() => {
                 let is_late = elapsed >= self.settings.budget;
                 self.ending = Some(if is_late { Ending::Budget } else { Ending::Separated });
             }
-            _ if all_equal && self.rounds > 0 => self.ending = Some(Ending::Equal),
+            2.. if all_equal => self.ending = Some(Ending::Equal),
             _ => {}
         }
     }

@@ -181,6 +181,22 @@ fn when_all_the_time_went_to_candidates_that_fail_the_fallback_is_tried() {
 }
 
 #[test]
+fn who_replaces_those_that_broke_is_measured_before_it_wins() {
+    let settings = Settings { fallback: Some(5), ..settings(OPENING_TAKES * 2, 9) };
+    let broke = |step| match step {
+        Step::Measure(0..=3) => Some(Skip::Broke("lost".to_owned())),
+        _ => None,
+    };
+    for (budget, winner) in [(2, 5), (9, 4)] {
+        let settings = Settings { budget: OPENING_TAKES * budget, ..settings };
+        let mut machine = Machine::new(&RATES, 0.01, 9);
+        let verdict = machine.tune(settings, broke);
+        assert_eq!(verdict.winner, Some(winner));
+        assert!(verdict.results[winner].rounds > 0 && verdict.results[winner].rate.is_some());
+    }
+}
+
+#[test]
 fn one_seed_gives_one_tune() {
     let verdict = || Machine::new(&RATES, 0.05, 8).tune(settings(BUDGET, 8), |_| None);
     assert_eq!(verdict(), verdict());
