@@ -44,15 +44,21 @@ pub(super) fn open(
         && let Some(variant) = place.known_variant()
     {
         return Ok(entry.open_tested(variant).or_else(|why| {
-            place.forget();
-            if variant == Variant::DEFAULT {
-                return Err(why);
+            let is_default = variant == Variant::DEFAULT;
+            let opened =
+                if is_default { Err(why.clone()) } else { entry.open_tested(Variant::DEFAULT) };
+            if opened.is_ok() {
+                note(format_args!(
+                    "{}: its tuned kernel {variant} cannot be used any more, so the default works: {}",
+                    place.name,
+                    text::clean(&why.to_string())
+                ));
             }
-            note(format_args!(
-                "{}: its tuned kernel {variant} cannot be used any more, so the default works: {why}",
-                place.name
-            ));
-            entry.open_tested(Variant::DEFAULT)
+            // Where the default does not open either, the device is busy or gone, and the result is good.
+            if opened.is_ok() || matches!(why, NotUsable::Refused(_)) {
+                place.forget();
+            }
+            opened
         }));
     }
     note(format_args!(
