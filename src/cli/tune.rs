@@ -11,7 +11,6 @@ use super::{Failure, output, team};
 use crate::device::Kind;
 use crate::device::inventory::{Choice, Entry};
 use crate::device::tune::cache::{Lookup, Row, Saved};
-use crate::device::tune::halving::Ending;
 use crate::limits::TUNING_BUDGET;
 use crate::runtime::Stop;
 use crate::ui::text;
@@ -125,17 +124,8 @@ fn tell(
         output::line(format_args!("{}: {}", place.name, text::clean(why)))?;
     }
     let Some(saved) = result else { return Ok(()) };
-    output::line(format_args!("{}: {}, {}", place.name, in_words(saved), ending(saved)))?;
+    output::line(format_args!("{}: {}", place.name, in_words(saved)))?;
     output::line(table(saved))
-}
-
-fn ending(saved: &Saved) -> String {
-    let took = text::time(Duration::try_from_secs_f64(saved.seconds).unwrap_or_default());
-    match saved.ending {
-        Ending::Separated => format!("which was clear after {took}"),
-        Ending::Equal => format!("and equal to those left after {took}, within 1 %"),
-        Ending::Budget => format!("as far as {took} tell"),
-    }
 }
 
 fn table(saved: &Saved) -> Table {
