@@ -83,7 +83,7 @@ fn show(args: &Args, entry: &Entry, place: &Place) -> Result<(), Failure> {
     match place.look_up() {
         Lookup::Fresh(saved) => tell(args, entry, place, "fresh", None, Some(&saved)),
         Lookup::Stale(saved, change) => {
-            let why = format!("this result does not count any more: {change}");
+            let why = format!("this result does not count any more: {}", text::clean(&change));
             tell(args, entry, place, "stale", Some(&why), Some(&saved))
         }
         Lookup::None => {
@@ -91,7 +91,7 @@ fn show(args: &Args, entry: &Entry, place: &Place) -> Result<(), Failure> {
             tell(args, entry, place, "none", Some(&why), None)
         }
         Lookup::Unusable(path, why) => {
-            let why = format!("{} is ignored: {why}; {anew}", path.display());
+            let why = format!("{} is ignored: {}; {anew}", path.display(), text::clean(&why));
             tell(args, entry, place, "unusable", Some(&why), None)
         }
     }
@@ -121,7 +121,7 @@ fn tell(
         return output::json(&Told { index: entry.index, name, status, why, result });
     }
     if let Some(why) = why {
-        output::line(format_args!("{}: {}", place.name, text::clean(why)))?;
+        output::line(format_args!("{}: {why}", place.name))?;
     }
     let Some(saved) = result else { return Ok(()) };
     output::line(format_args!("{}: {}", place.name, in_words(saved)))?;
