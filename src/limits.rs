@@ -19,8 +19,8 @@ pub const VERLANE_FEWEST_HEADERS: u32 = 512;
 /// Most headers that the verlane layout takes: the 16 version bits of BIP 320, a table of some MiB.
 pub const VERLANE_MOST_HEADERS: u32 = 1 << 16;
 
-/// Most nonces in a batch of the verlane layout: a table of 7 MiB per dispatch in flight, and rows of
-/// workgroups that fit one dimension of a grid.
+/// Most nonces in a batch of the verlane layout: a table of 6 MiB, and rows of workgroups that fit one
+/// dimension of a grid.
 pub const VERLANE_ROWS: u32 = 1 << 15;
 
 /// Dispatches in flight on one GPU. Two keep it busy, the third absorbs host jitter.
