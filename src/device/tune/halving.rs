@@ -20,7 +20,8 @@ const EQUAL: f64 = 0.01;
 /// than the usual, because it is asked after each round.
 const SURE: f64 = 0.99;
 
-/// The part of the budget in which candidates are opened; the rest is for measuring them.
+/// The part of the budget in which candidates are opened; the rest is for measuring them. Only who is left
+/// alone gets rivals later.
 const OPENING: f64 = 0.5;
 
 /// How long a tune may take, and how it is cut.
@@ -271,18 +272,21 @@ impl Tuner {
         }
     }
 
-    /// The next candidate to open, if there is time. One is needed, and may take all the time there is.
+    /// The next candidate to open, if there is time. One is needed, and may take all the time there is;
+    /// one alone beats nobody, so it gets a rival as long as both can be measured.
     fn to_open(&self, elapsed: Duration) -> Option<usize> {
-        let Settings { budget, fallback, .. } = self.settings;
+        let Settings { budget, slice, fallback, .. } = self.settings;
         let mut closed = self.in_state(&State::Closed);
-        if !self.racing().is_empty() {
-            let due = elapsed + self.slowest_opening <= budget.mul_f64(OPENING);
-            closed.next().filter(|_| due && self.race.is_none())
-        } else if elapsed < budget {
-            closed.next()
-        } else {
-            closed.find(|candidate| Some(*candidate) == fallback)
-        }
+        let opened = elapsed + self.slowest_opening;
+        let due = match self.racing().len() {
+            0 if elapsed >= budget => {
+                return closed.find(|candidate| Some(*candidate) == fallback);
+            }
+            0 => true,
+            1 if opened + slice * 2 <= budget => true,
+            _ => self.race.is_none() && opened <= budget.mul_f64(OPENING),
+        };
+        closed.next().filter(|_| due)
     }
 
     fn begin_round(&mut self) {

@@ -197,6 +197,26 @@ fn who_replaces_those_that_broke_is_measured_before_it_wins() {
 }
 
 #[test]
+fn one_alone_gets_a_rival_while_there_is_time() {
+    // So far apart that one outlier decides nothing.
+    let rates = [30.0, 70.0, 200.0, 80.0];
+    let tried = |openings: u32, slices: u32, fault: fn(Step) -> Option<Skip>| {
+        let budget = OPENING_TAKES * openings + SLICE * slices;
+        let mut machine = Machine::new(&rates, 0.01, 1);
+        let verdict = machine.tune(settings(budget, 1), fault);
+        assert!(machine.clock <= budget, "{:?}", machine.clock);
+        let measured = |candidate: &usize| verdict.results[*candidate].rounds > 0;
+        (verdict.winner, (0..rates.len()).filter(measured).collect::<Vec<_>>())
+    };
+    // Half of the time is over before a second opening would end.
+    assert_eq!(tried(2, 2, |_| None), (Some(1), vec![0, 1]));
+    assert_eq!(tried(2, 1, |_| None), (Some(0), vec![0]), "not both could be measured");
+    // The second is no rival any more when the race has begun.
+    let second = |step| (step == Step::Measure(1)).then(|| Skip::Broke("lost".to_owned()));
+    assert_eq!(tried(4, 0, second), (Some(2), vec![0, 2]));
+}
+
+#[test]
 fn one_seed_gives_one_tune() {
     let verdict = || Machine::new(&RATES, 0.05, 8).tune(settings(BUDGET, 8), |_| None);
     assert_eq!(verdict(), verdict());
