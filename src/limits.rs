@@ -24,7 +24,7 @@ pub const VERLANE_MOST_HEADERS: u32 = 1 << 16;
 pub const VERLANE_ROWS: u32 = 1 << 15;
 
 /// Rows of the verlane layout's table that one dispatch sees through uniform memory: 12 KiB of the 16 that
-/// every adapter binds. Must equal `WINDOW` in `shaders/verlane_window.wgsl` (a test compares them).
+/// every adapter binds. Must equal `WINDOW` in `shaders/verlane_uniform.wgsl` (a test compares them).
 pub const VERLANE_WINDOW: u32 = 64;
 
 /// Dispatches in flight on one GPU. Two keep it busy, the third absorbs host jitter.

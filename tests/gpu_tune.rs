@@ -15,6 +15,7 @@ use adit::device::inventory::{Entry, inventory};
 use adit::device::speed::Meter;
 use adit::device::tune::stats::median;
 use adit::device::tune::{Order, candidates, run};
+use adit::kernel::Variant;
 use assert_cmd::Command;
 use common::gpu;
 use serde_json::Value;
@@ -33,7 +34,8 @@ fn a_tune_is_kept_used_and_shown_until_something_changes() {
     let (told, _) = adit(folder.path(), &["tune", "-d", "0", "--budget", "2s", "--json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["status"], "fresh", "{told}");
-    let winner = told["result"]["winner"].as_str().unwrap();
+    let result = told["result"].clone();
+    let winner = result["winner"].as_str().unwrap();
     let file = only_file(folder.path());
 
     let scan =
@@ -48,7 +50,20 @@ fn a_tune_is_kept_used_and_shown_until_something_changes() {
     let chosen = table.lines().find(|line| line.trim_end().ends_with("chosen")).unwrap();
     assert!(chosen.trim_start().starts_with(winner), "{table}");
 
+    // Whatever the file says is used, though it is neither the fastest nor the default.
     let good = fs::read_to_string(&file).unwrap();
+    let default = Variant::DEFAULT.to_string();
+    let names = kernels(&result);
+    let other = names.iter().find(|name| ![winner, &default].contains(name)).unwrap();
+    let chosen = |kernel: &str| format!("\"winner\": \"{kernel}\"");
+    fs::write(&file, good.replace(&chosen(winner), &chosen(other))).unwrap();
+    let told: Value = serde_json::from_str(&adit(folder.path(), &scan).0).unwrap();
+    assert_eq!(told["devices"][0]["kernel"], *other);
+    let (_, said) = adit(folder.path(), &[&scan[..], &["--retune"]].concat());
+    assert!(said.contains("anew (5s); `adit tune` does it thoroughly.\n"), "{said}");
+    let retuned: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(retuned["budget_seconds"], 5.0);
+
     fs::write(&file, good.replace("\"driver\": \"", "\"driver\": \"elder ")).unwrap();
     let (told, _) = adit(folder.path(), &show);
     assert!(told.contains("does not count any more: its driver was elder "), "{told}");
@@ -166,6 +181,12 @@ fn exhaust(entry: &Entry, order: &Order) -> Shares {
         rounds.push(rates.into_iter().map(|rate| rate / sum).collect());
     }
     rounds
+}
+
+/// The names of the candidates of a result.
+fn kernels(result: &Value) -> Vec<&str> {
+    let rows = result["candidates"].as_array().unwrap().iter();
+    rows.map(|row| row["kernel"].as_str().unwrap()).collect()
 }
 
 fn only_file(folder: &Path) -> PathBuf {

@@ -37,7 +37,7 @@ pub(super) struct TeamOptions {
         long,
         value_name = "FILE",
         value_parser = kernel_file,
-        conflicts_with_all = ["variant", "retune", "no_tune"]
+        conflicts_with_all = ["variant", "retune"]
     )]
     pub(super) wgsl: Option<Kernel>,
 

@@ -11,7 +11,6 @@ use super::{Failure, output, team};
 use crate::device::Kind;
 use crate::device::inventory::{Choice, Entry};
 use crate::device::tune::cache::{Lookup, Row, Saved};
-use crate::device::tune::halving::Ending;
 use crate::limits::TUNING_BUDGET;
 use crate::runtime::Stop;
 use crate::ui::text;
@@ -84,7 +83,7 @@ fn show(args: &Args, entry: &Entry, place: &Place) -> Result<(), Failure> {
     match place.look_up() {
         Lookup::Fresh(saved) => tell(args, entry, place, "fresh", None, Some(&saved)),
         Lookup::Stale(saved, change) => {
-            let why = format!("this result does not count any more: {change}");
+            let why = format!("this result does not count any more: {}", text::clean(&change));
             tell(args, entry, place, "stale", Some(&why), Some(&saved))
         }
         Lookup::None => {
@@ -92,7 +91,7 @@ fn show(args: &Args, entry: &Entry, place: &Place) -> Result<(), Failure> {
             tell(args, entry, place, "none", Some(&why), None)
         }
         Lookup::Unusable(path, why) => {
-            let why = format!("{} is ignored: {why}; {anew}", path.display());
+            let why = format!("{} is ignored: {}; {anew}", path.display(), text::clean(&why));
             tell(args, entry, place, "unusable", Some(&why), None)
         }
     }
@@ -122,20 +121,11 @@ fn tell(
         return output::json(&Told { index: entry.index, name, status, why, result });
     }
     if let Some(why) = why {
-        output::line(format_args!("{}: {}", place.name, text::clean(why)))?;
+        output::line(format_args!("{}: {why}", place.name))?;
     }
     let Some(saved) = result else { return Ok(()) };
-    output::line(format_args!("{}: {}, {}", place.name, in_words(saved), ending(saved)))?;
+    output::line(format_args!("{}: {}", place.name, in_words(saved)))?;
     output::line(table(saved))
-}
-
-fn ending(saved: &Saved) -> String {
-    let took = text::time(Duration::try_from_secs_f64(saved.seconds).unwrap_or_default());
-    match saved.ending {
-        Ending::Separated => format!("which was clear after {took}"),
-        Ending::Equal => format!("and equal to those left after {took}, within 1 %"),
-        Ending::Budget => format!("as far as {took} tell"),
-    }
 }
 
 fn table(saved: &Saved) -> Table {

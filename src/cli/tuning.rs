@@ -9,7 +9,7 @@ use super::options::TeamOptions;
 use super::output::note;
 use crate::device::inventory::{Entry, NotUsable};
 use crate::device::tune::cache::{Cache, FOLDER_VARIABLE, Key, Lookup, Saved};
-use crate::device::tune::halving::Skip;
+use crate::device::tune::halving::{Ending, Skip};
 use crate::device::tune::{Order, Tuned, candidates, run};
 use crate::device::{Device, Kind};
 use crate::kernel::Variant;
@@ -44,22 +44,30 @@ pub(super) fn open(
         && let Some(variant) = place.known_variant()
     {
         return Ok(entry.open_tested(variant).or_else(|why| {
-            place.forget();
-            if variant == Variant::DEFAULT {
-                return Err(why);
+            let is_default = variant == Variant::DEFAULT;
+            let opened =
+                if is_default { Err(why.clone()) } else { entry.open_tested(Variant::DEFAULT) };
+            if opened.is_ok() {
+                note(format_args!(
+                    "{}: its tuned kernel {variant} cannot be used any more, so the default works: {}",
+                    place.name,
+                    text::clean(&why.to_string())
+                ));
             }
-            note(format_args!(
-                "{}: its tuned kernel {variant} cannot be used any more, so the default works: {why}",
-                place.name
-            ));
-            entry.open_tested(Variant::DEFAULT)
+            // Where the default does not open either, the device is busy or gone, and the result is good.
+            if opened.is_ok() || matches!(why, NotUsable::Refused(_)) {
+                place.forget();
+            }
+            opened
         }));
     }
-    note(format_args!(
-        "Tuning {} once ({}); `adit tune` does it thoroughly, --no-tune and --variant do without.",
-        place.name,
-        humantime::format_duration(SHORT)
-    ));
+    let time = humantime::format_duration(SHORT);
+    let how = if options.retune {
+        format!("anew ({time}); `adit tune` does it thoroughly")
+    } else {
+        format!("once ({time}); `adit tune` does it thoroughly, --no-tune and --variant do without")
+    };
+    note(format_args!("Tuning {} {how}.", place.name));
     let (saved, device) = place.tune(entry, SHORT, batch_time, stop)?;
     if let Some(saved) = saved {
         note(format_args!("{}: {}", place.name, in_words(&saved)));
@@ -196,13 +204,69 @@ impl Place {
     }
 }
 
-/// The choice in a line.
+/// The choice in a line, with how sure it is.
 pub(super) fn in_words(saved: &Saved) -> String {
     let untried = saved.candidates.iter().filter(|row| row.rounds == 0).count();
     let tried = saved.candidates.len() - untried;
     let rate =
         saved.candidates.iter().find(|row| row.kernel == saved.winner).and_then(|row| row.rate);
-    let rest = if untried > 0 { format!("; {untried} were not measured") } else { String::new() };
-    let winner = text::clean(&saved.winner);
-    format!("{winner} with {} is the fastest of {tried}{rest}", text::rate(rate))
+    let (winner, rate) = (text::clean(&saved.winner), text::rate(rate));
+    let took = text::time(Duration::try_from_secs_f64(saved.seconds).unwrap_or_default());
+    let place = match saved.ending {
+        _ if tried < 2 => format!("the only one that was measured in {took}"),
+        Ending::Separated => format!("the fastest of {tried}, which was clear after {took}"),
+        Ending::Equal => {
+            format!("the fastest of {tried}, and equal to those left after {took}, within 1 %")
+        }
+        Ending::Budget => format!("the fastest of {tried}, as far as {took} tell"),
+    };
+    let rest = if untried > 0 { format!("; not measured: {untried}") } else { String::new() };
+    format!("{winner} with {rate} is {place}{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cpu::Cpu;
+    use crate::device::tune::halving::{Measured, Verdict};
+
+    fn saved(tried: usize, untried: usize, ending: Ending) -> Saved {
+        let row = |rounds| Measured {
+            rounds,
+            rate: (rounds > 0).then_some(5e6),
+            interval: None,
+            skipped: (rounds == 0).then_some(Skip::OutOfTime),
+        };
+        let rounds = [vec![3; tried], vec![0; untried]].concat();
+        let variants = Variant::list().into_iter().map(|(variant, _)| variant);
+        let order = Order {
+            candidates: variants.take(rounds.len()).collect(),
+            budget: SHORT,
+            batch_time: Duration::ZERO,
+        };
+        let results = rounds.into_iter().map(row).collect();
+        let verdict = Verdict { winner: Some(0), ending, results };
+        let tuned = Tuned { verdict, elapsed: Duration::from_secs(4), device: None };
+        Saved::new(Key::new(&Cpu::facts(), &[]), &order, &tuned).unwrap()
+    }
+
+    #[test]
+    fn the_choice_in_words_is_as_sure_as_it_was() {
+        let words = |tried, untried, ending| in_words(&saved(tried, untried, ending));
+        let start = format!("{} with 5.00 MH/s is the ", Variant::DEFAULT);
+        for (words, rest) in [
+            (words(3, 0, Ending::Separated), "fastest of 3, which was clear after 4.0 s"),
+            (words(2, 4, Ending::Budget), "fastest of 2, as far as 4.0 s tell; not measured: 4"),
+            (
+                words(2, 0, Ending::Equal),
+                "fastest of 2, and equal to those left after 4.0 s, within 1 %",
+            ),
+            (
+                words(1, 5, Ending::Separated),
+                "only one that was measured in 4.0 s; not measured: 5",
+            ),
+        ] {
+            assert_eq!(words, format!("{start}{rest}"));
+        }
+    }
 }

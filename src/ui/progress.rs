@@ -46,7 +46,8 @@ impl Progress {
         if let Some(due) = self.plain.as_ref().filter(|due| elapsed >= due.get()) {
             due.set(elapsed + PLAIN_LINE);
             let message = self.message(tally, elapsed);
-            let percent = tally.scanned * 100 / self.hashes.max(1);
+            // A job of rolled headers has up to 2^64 hashes.
+            let percent = u128::from(tally.scanned) * 100 / u128::from(self.hashes.max(1));
             // Nothing can be done when it cannot be shown.
             let _ = writeln!(std::io::stderr(), "{}: {percent} %, {message}", self.title);
         }

@@ -37,3 +37,17 @@ fn contradictions_are_refused() {
         assert!(refused(options, 2).contains("cannot be used with"), "{options:?}");
     }
 }
+
+#[test]
+fn not_to_tune_goes_with_every_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.wgsl");
+    std::fs::write(&file, done(&["kernel", "print"])).unwrap();
+    let own = ["--wgsl", file.to_str().unwrap()];
+    let scan = ["scan", GENESIS, "--device", "cpu", "--nonces", "0..9", "--no-tune"];
+    done(&[&scan[..], &["--variant", "std-literal-w64"]].concat());
+    // It is refused for its device, not for its options.
+    assert!(refused(&[&scan[..], &own].concat(), 3).contains("needs a graphics adapter"));
+    let both = [&["scan", GENESIS, "--retune"][..], &own].concat();
+    assert!(refused(&both, 2).contains("cannot be used with"));
+}

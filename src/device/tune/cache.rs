@@ -43,7 +43,7 @@ pub struct Key {
     pub driver: Option<String>,
     /// The version of adit.
     pub adit: String,
-    /// SHA-256 over the names and texts of all candidates.
+    /// SHA-256 over the names and texts of all candidates, with the texts that fill their tables.
     pub kernels: String,
 }
 
@@ -111,7 +111,7 @@ impl Key {
     pub fn new(facts: &Facts, candidates: &[Variant]) -> Self {
         let mut kernels = Sha256::new();
         for variant in candidates {
-            kernels.update(format!("{variant} {}\n", wgsl_hash(*variant)));
+            kernels.update(fingerprint(&Kernel::new(*variant)));
         }
         Self {
             name: facts.name.clone(),
@@ -311,9 +311,17 @@ fn parse(text: &str, key: &Key) -> Result<Saved, String> {
 }
 
 fn wgsl_hash(variant: Variant) -> String {
-    let kernel = Kernel::new(variant);
-    let rows = kernel.rows.map(|rows| rows.wgsl).unwrap_or_default();
-    Sha256::digest(kernel.wgsl + &rows).to_lower_hex_string()
+    text_hash(&Kernel::new(variant).wgsl)
+}
+
+/// The name of a kernel, and a hash of each text that a device runs for it.
+fn fingerprint(kernel: &Kernel) -> String {
+    let table = kernel.rows.as_ref().map(|rows| text_hash(&rows.wgsl));
+    format!("{kernel} {} {}\n", text_hash(&kernel.wgsl), table.unwrap_or_default())
+}
+
+fn text_hash(text: &str) -> String {
+    Sha256::digest(text).to_lower_hex_string()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Which variants are worth measuring on a device, the likely winners first.
 
-use crate::device::Facts;
-use crate::kernel::{Body, Ch, Forms, Layout, Rotate, Test, Variant};
+use std::collections::BTreeMap;
+
+use crate::device::{Facts, Kind};
+use crate::kernel::{Body, Ch, Forms, Layout, Rotate, Table, Test, Variant};
 
 /// A compiler whose taste is known, from the instructions that it makes: docs/KERNELS.md.
 struct Taste {
@@ -64,31 +66,38 @@ const TASTES: [Taste; 5] = [
 /// PCI vendor number.
 const NVIDIA: u32 = 0x10de;
 
-/// The variants to measure on a device. Zero tests only: the mask twin of the fastest is the fastest
-/// for easier targets too.
+/// The variants to measure on a device, one of each layout in turn: a short tune that opens two or three
+/// must not have compared a layout with itself alone. Zero tests only: the mask twin of the fastest is the
+/// fastest for easier targets too.
 #[must_use]
 pub fn candidates(facts: &Facts) -> Vec<Variant> {
     let Some(taste) = TASTES.iter().find(|taste| (taste.is)(facts)) else { return Vec::new() };
     let rank = |variant: Variant| match variant.body {
         Body::Derived(layout, forms) if variant.test == Test::Word7 => {
-            Some(((taste.rank)(forms)?, layout_rank(layout)))
+            Some(((taste.rank)(forms)?, layout_rank(layout, facts.kind)))
         }
         _ => None,
     };
-    let listed = Variant::list().into_iter();
-    let mut ranked: Vec<((u8, u8), Variant)> =
-        listed.filter_map(|(variant, _)| Some((rank(variant)?, variant))).collect();
+    let mut turns: BTreeMap<(u8, u8), u8> = BTreeMap::new();
+    let mut ranked = Vec::new();
+    for (variant, _) in Variant::list() {
+        let Some((forms, layout)) = rank(variant) else { continue };
+        let turn = turns.entry((forms, layout)).or_default();
+        ranked.push(((forms, *turn, layout), variant));
+        *turn += 1;
+    }
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked.into_iter().map(|(_, variant)| variant).collect()
 }
 
 /// Within the same forms the layout that leaves the fewest operations comes first. Boost has no more than
-/// verlane for a job that rolls enough bits, so it comes last.
-const fn layout_rank(layout: Layout) -> u8 {
-    match layout {
-        Layout::Verlane(_) => 0,
-        Layout::Std => 1,
-        Layout::Boost { .. } => 2,
+/// verlane for a job that rolls enough bits, so it comes last. Not so on a processor: on lavapipe boost is
+/// the fastest, and verlane with its table in storage memory a fifth of it.
+const fn layout_rank(layout: Layout, kind: Kind) -> u8 {
+    match (layout, kind.is_processor()) {
+        (Layout::Verlane(_), false) | (Layout::Boost { .. }, true) => 0,
+        (Layout::Std, _) | (Layout::Verlane(Table::Uniform), true) => 1,
+        (Layout::Boost { .. }, false) | (Layout::Verlane(Table::Storage), true) => 2,
     }
 }
 
@@ -103,12 +112,12 @@ fn is_plain_literal(forms: Forms) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Kind;
 
     fn names(vendor_id: u32, driver: &str) -> Vec<String> {
+        let is_software = driver.starts_with("llvmpipe");
         let facts = Facts {
             name: "card".to_owned(),
-            kind: Kind::Discrete,
+            kind: if is_software { Kind::Software } else { Kind::Discrete },
             backend: "vulkan".to_owned(),
             driver: Some(driver.to_owned()),
             pci: None,
@@ -127,7 +136,7 @@ mod tests {
             (NVIDIA, "NVK Mesa 25.0.7", "verlane-uniform-w64"),
             (0x1002, "radv Mesa 25.0.7", "verlane-uniform-chor-majshare-split-w64"),
             (0x8086, "Intel open-source Mesa driver Mesa 25.0.7", "verlane-function-w64"),
-            (0x10005, "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)", "verlane-literal-w64"),
+            (0x10005, "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)", "boost4-literal-w64"),
             (0x106b, "", "verlane-literal-w64"),
         ] {
             let names = names(vendor, driver);
@@ -138,6 +147,19 @@ mod tests {
             );
             let multiplies = names.iter().any(|name| name.contains("-imad"));
             assert_eq!(multiplies, !driver.contains("Mesa 25"), "{driver}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_each_layout_come_before_the_second_of_any() {
+        let gpu = ["verlane-literal-w64", "std-literal-w64", "boost4-literal-w64"];
+        let processor = ["boost4-literal-w64", "std-literal-w64", "verlane-literal-w64"];
+        for (driver, first, second) in [
+            ("", gpu, "verlane-literal-w256"),
+            ("llvmpipe Mesa 25.0.7", processor, "boost8-literal-w64"),
+        ] {
+            let names = names(0x106b, driver);
+            assert_eq!((&names[..3], &names[3][..]), (&first.map(str::to_owned)[..], second));
         }
     }
 

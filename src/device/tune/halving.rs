@@ -20,14 +20,19 @@ const EQUAL: f64 = 0.01;
 /// than the usual, because it is asked after each round.
 const SURE: f64 = 0.99;
 
-/// The part of the budget in which candidates are opened; the rest is for measuring them.
+/// The part of the budget in which candidates are opened; the rest is for measuring them. Only who is left
+/// alone gets rivals later.
 const OPENING: f64 = 0.5;
 
 /// How long a tune may take, and how it is cut.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// For opening and measuring together. It is passed by one opening, or by the first round.
+    /// For opening and measuring together. It is passed by one opening, by that of the fallback, and by
+    /// the first round.
     pub budget: Duration,
+    /// The candidate that is tried although the time is over, when none that was opened works: a driver
+    /// that hangs in the first must not leave the tune without a result each time.
+    pub fallback: Option<usize>,
     /// How long one measurement takes.
     pub slice: Duration,
     /// For the order within rounds.
@@ -74,7 +79,7 @@ impl std::fmt::Display for Skip {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// All others are slower for certain, or none else can be used.
+    /// All that were left are slower for certain, or none else can be used.
     Separated,
     /// Those that are left are equal within 1 %.
     Equal,
@@ -234,6 +239,13 @@ impl Tuner {
         self.in_state(&State::Racing).collect()
     }
 
+    /// Whether each that is racing was measured, if only once.
+    fn are_measured(&self) -> bool {
+        let mut racing =
+            self.candidates.iter().filter(|candidate| candidate.state == State::Racing);
+        racing.all(|candidate| candidate.rates.iter().any(Option::is_some))
+    }
+
     fn in_state(&self, state: &State) -> impl Iterator<Item = usize> {
         let all = self.candidates.iter().enumerate();
         all.filter(move |(_, candidate)| candidate.state == *state).map(|(index, _)| index)
@@ -250,8 +262,8 @@ impl Tuner {
             self.judge(elapsed);
             self.begin_round();
         }
-        // The first round is due to every candidate that was opened, whatever the time.
-        if self.rounds > 1 && elapsed + self.settings.slice > self.settings.budget {
+        // One measurement is due to every candidate that was opened, whatever the time.
+        if self.are_measured() && elapsed + self.settings.slice > self.settings.budget {
             self.ending.get_or_insert(Ending::Budget);
         }
         match self.round.pop().filter(|_| self.ending.is_none()) {
@@ -260,15 +272,21 @@ impl Tuner {
         }
     }
 
-    /// The next candidate to open, if there is time. One is needed, and may take all the time there is.
+    /// The next candidate to open, if there is time. One is needed, and may take all the time there is;
+    /// one alone beats nobody, so it gets a rival as long as both can be measured.
     fn to_open(&self, elapsed: Duration) -> Option<usize> {
-        let share = self.settings.budget.mul_f64(OPENING);
-        let due = if self.racing().is_empty() {
-            elapsed < self.settings.budget
-        } else {
-            self.race.is_none() && elapsed + self.slowest_opening <= share
+        let Settings { budget, slice, fallback, .. } = self.settings;
+        let mut closed = self.in_state(&State::Closed);
+        let opened = elapsed + self.slowest_opening;
+        let due = match self.racing().len() {
+            0 if elapsed >= budget => {
+                return closed.find(|candidate| Some(*candidate) == fallback);
+            }
+            0 => true,
+            1 if opened + slice * 2 <= budget => true,
+            _ => self.race.is_none() && opened <= budget.mul_f64(OPENING),
         };
-        self.in_state(&State::Closed).next().filter(|_| due)
+        closed.next().filter(|_| due)
     }
 
     fn begin_round(&mut self) {
@@ -307,8 +325,11 @@ impl Tuner {
         }
         match self.racing().len() {
             0 => self.ending = Some(Ending::Separated),
-            1 if self.rounds > 0 => self.ending = Some(Ending::Separated),
-            _ if all_equal && self.rounds > 0 => self.ending = Some(Ending::Equal),
+            1 if self.are_measured() => {
+                let is_late = elapsed >= self.settings.budget;
+                self.ending = Some(if is_late { Ending::Budget } else { Ending::Separated });
+            }
+            2.. if all_equal => self.ending = Some(Ending::Equal),
             _ => {}
         }
     }

@@ -44,8 +44,9 @@ pub fn run(
     mut on_skip: impl FnMut(Variant, &Skip),
 ) -> Option<Tuned> {
     let slice = SLICE.max(order.batch_time * BATCHES);
+    let fallback = order.candidates.iter().position(|variant| *variant == Variant::DEFAULT);
     // Any seed will do: it orders the rounds.
-    let settings = Settings { budget: order.budget, slice, seed: 0 };
+    let settings = Settings { budget: order.budget, slice, fallback, seed: 0 };
     let mut tuner = Tuner::new(order.candidates.len(), settings);
     let mut rig = Rig::default();
     rig.places.resize_with(order.candidates.len(), Place::default);
@@ -167,8 +168,9 @@ mod tests {
 
     #[test]
     fn the_winner_comes_back_open_and_idle_and_who_fails_is_named() {
-        let order = order(4, Duration::from_secs(1));
-        let broken = [order.candidates[1], order.candidates[3]];
+        // Those that fail come first: none that works is open yet, so a slow machine skips none of them.
+        let order = order(3, Duration::from_secs(60));
+        let broken = [order.candidates[0], order.candidates[1]];
         let open = |variant| match broken.iter().position(|broken| *broken == variant) {
             Some(0) => Err(NotUsable::NotOpened("no compiler".to_owned())),
             Some(_) => Ok(sim(Script::new().since(0, Fault::Lost))),
@@ -181,9 +183,8 @@ mod tests {
         assert_eq!(skipped[1].0, broken[1]);
         assert!(skipped[1].1.starts_with("broke: the device was lost"), "{skipped:?}");
         assert_eq!(skipped.len(), 2);
-        for result in [0, 2].map(|winner: usize| &tuned.verdict.results[winner]) {
-            assert!(result.rounds > 0 && result.skipped.is_none());
-        }
+        let result = &tuned.verdict.results[2];
+        assert!(tuned.verdict.winner == Some(2) && result.rounds > 0 && result.skipped.is_none());
         let finished = tuned.device.unwrap().finish(Duration::ZERO);
         assert_eq!(finished, Err(DeviceError::Idle));
     }

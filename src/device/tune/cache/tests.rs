@@ -89,6 +89,16 @@ fn a_result_counts_until_something_it_depends_on_changes() {
 }
 
 #[test]
+fn every_text_of_a_kernel_is_in_its_fingerprint() {
+    let kernel = Kernel::new("verlane-literal-w64".parse().unwrap());
+    let (mut edited, mut refilled) = (kernel.clone(), kernel.clone());
+    edited.wgsl.push('\n');
+    refilled.rows.as_mut().unwrap().wgsl.push('\n');
+    let [kernel, edited, refilled] = [kernel, edited, refilled].map(|kernel| fingerprint(&kernel));
+    assert!(kernel != edited && kernel != refilled && edited != refilled);
+}
+
+#[test]
 fn a_file_that_cannot_be_used_is_told_with_its_reason() {
     let (_folder, cache) = cache();
     let path = cache.save(&saved()).unwrap();

@@ -62,7 +62,7 @@ impl Machine {
 }
 
 fn settings(budget: Duration, seed: u64) -> Settings {
-    Settings { budget, slice: SLICE, seed }
+    Settings { budget, slice: SLICE, fallback: None, seed }
 }
 
 #[test]
@@ -158,6 +158,62 @@ fn the_budget_is_passed_by_a_round_at_most() {
         assert_eq!(tried + untried, RATES.len());
         assert!(verdict.winner.is_some_and(|winner| winner < tried));
     }
+}
+
+#[test]
+fn when_all_the_time_went_to_candidates_that_fail_the_fallback_is_tried() {
+    let settings = Settings { fallback: Some(5), ..settings(OPENING_TAKES * 2, 9) };
+    let hung = |step| match step {
+        Step::Open(0 | 1) => Some(Skip::NotOpened("it hung".to_owned())),
+        _ => None,
+    };
+    let mut machine = Machine::new(&RATES, 0.01, 9);
+    let verdict = machine.tune(settings, hung);
+    assert_eq!((verdict.winner, verdict.ending), (Some(5), Ending::Budget));
+    assert_eq!(machine.measured, [5]);
+    assert_eq!(verdict.results[2].skipped, Some(Skip::OutOfTime));
+
+    let nothing = |step| matches!(step, Step::Open(_)).then(|| Skip::NotOpened("no".to_owned()));
+    let verdict = Machine::new(&RATES, 0.01, 9).tune(settings, nothing);
+    assert_eq!(verdict.winner, None);
+    let tried = verdict.results.iter().filter(|r| r.skipped != Some(Skip::OutOfTime)).count();
+    assert_eq!(tried, 3, "once");
+}
+
+#[test]
+fn who_replaces_those_that_broke_is_measured_before_it_wins() {
+    let settings = Settings { fallback: Some(5), ..settings(OPENING_TAKES * 2, 9) };
+    let broke = |step| match step {
+        Step::Measure(0..=3) => Some(Skip::Broke("lost".to_owned())),
+        _ => None,
+    };
+    for (budget, winner) in [(2, 5), (9, 4)] {
+        let settings = Settings { budget: OPENING_TAKES * budget, ..settings };
+        let mut machine = Machine::new(&RATES, 0.01, 9);
+        let verdict = machine.tune(settings, broke);
+        assert_eq!(verdict.winner, Some(winner));
+        assert!(verdict.results[winner].rounds > 0 && verdict.results[winner].rate.is_some());
+    }
+}
+
+#[test]
+fn one_alone_gets_a_rival_while_there_is_time() {
+    // So far apart that one outlier decides nothing.
+    let rates = [30.0, 70.0, 200.0, 80.0];
+    let tried = |openings: u32, slices: u32, fault: fn(Step) -> Option<Skip>| {
+        let budget = OPENING_TAKES * openings + SLICE * slices;
+        let mut machine = Machine::new(&rates, 0.01, 1);
+        let verdict = machine.tune(settings(budget, 1), fault);
+        assert!(machine.clock <= budget, "{:?}", machine.clock);
+        let measured = |candidate: &usize| verdict.results[*candidate].rounds > 0;
+        (verdict.winner, (0..rates.len()).filter(measured).collect::<Vec<_>>())
+    };
+    // Half of the time is over before a second opening would end.
+    assert_eq!(tried(2, 2, |_| None), (Some(1), vec![0, 1]));
+    assert_eq!(tried(2, 1, |_| None), (Some(0), vec![0]), "not both could be measured");
+    // The second is no rival any more when the race has begun.
+    let second = |step| (step == Step::Measure(1)).then(|| Skip::Broke("lost".to_owned()));
+    assert_eq!(tried(4, 0, second), (Some(2), vec![0, 2]));
 }
 
 #[test]
