@@ -19,7 +19,8 @@ pub(super) struct Args {
     #[command(flatten)]
     devices: DeviceOptions,
 
-    /// Kernel for the GPUs; `adit kernel list` shows the names
+    /// Kernel for the GPUs; `adit kernel list` shows the names. (What `adit tune` found is tested whenever
+    /// it is used)
     #[arg(long, value_name = "NAME", default_value_t = Variant::DEFAULT)]
     variant: Variant,
 
