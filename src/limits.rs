@@ -88,6 +88,11 @@ pub const TUNING_BUDGET: Duration = Duration::from_secs(600);
 /// Bytes of a user's kernel. The longest of adit's own, 32 headers one after the other, has 1.3 MB.
 pub const KERNEL_TEXT: usize = 2 << 20;
 
+/// Operations of a user's kernel with all functions in place of their calls: four times what the longest
+/// of adit's own has. Compilers put them there, and run out of memory where each function calls the next
+/// one twice.
+pub const KERNEL_EXPANDED: usize = 1 << 21;
+
 /// Brackets of a user's kernel inside one another. This and the next three keep its compiler, which
 /// recurses, within half of the smallest stack of a thread, 1 MiB on Windows.
 pub const KERNEL_NESTING: usize = 64;

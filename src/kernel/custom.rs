@@ -3,16 +3,18 @@
 //! Whether such a kernel computes rightly is for the self-test to say. What is checked here is that it
 //! can be compiled, that it reaches nothing but what adit binds, and that it says how it counts.
 
+use std::collections::HashMap;
+
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
 use naga::{
-    AddressSpace, ArraySize, Expression, Handle, Literal, Module, Scalar, ShaderStage,
-    StorageAccess, Type, TypeInner, VectorSize,
+    AddressSpace, ArraySize, Block, Expression, Function, Handle, Literal, Module, Scalar,
+    ShaderStage, Statement, StorageAccess, Type, TypeInner, VectorSize,
 };
 
 use super::{ENTRY_POINT, FIRST_LINE, Kernel, Nonces, Variant, VariantError, Workgroup};
 use crate::limits::{
-    KERNEL_DECLARATIONS, KERNEL_ELSE_IFS, KERNEL_NESTING, KERNEL_OPERATORS, KERNEL_TEXT,
-    THREAD_MEMORY, WORKGROUP_MEMORY,
+    KERNEL_DECLARATIONS, KERNEL_ELSE_IFS, KERNEL_EXPANDED, KERNEL_NESTING, KERNEL_OPERATORS,
+    KERNEL_TEXT, THREAD_MEMORY, WORKGROUP_MEMORY,
 };
 
 /// Bindings of `shaders/abi.wgsl`, which every kernel has. Those above are tables.
@@ -116,6 +118,12 @@ pub enum CustomError {
         /// What adit gives.
         given: u32,
     },
+    /// Its functions grow too large where they are called.
+    #[error(
+        "`{0}` of the kernel and all that it calls, each as often as it is called, passes \
+         {KERNEL_EXPANDED} operations: call less, or in a loop"
+    )]
+    Growth(String),
     /// It takes a table for something else.
     #[error("binding {0} of the kernel is a table, and must be an `array<vec4<u32>>`")]
     Table(u32),
@@ -171,6 +179,7 @@ impl Kernel {
         let nonces = nonces(&module, &code, base.variant)?;
         check_variables(&module, &base)?;
         check_memory(&module)?;
+        check_growth(&module)?;
         check_use(&module, &info)?;
         let variant = Variant { nonces, workgroup, ..base.variant };
         Ok(Self {
@@ -373,6 +382,48 @@ fn check_memory(module: &Module) -> Result<(), CustomError> {
         return Err(CustomError::ThreadMemory(largest));
     }
     Ok(())
+}
+
+/// Compilers put functions in place of their calls, and run out of memory where calls double.
+fn check_growth(module: &Module) -> Result<(), CustomError> {
+    // A function stands behind those that it calls.
+    let mut sizes: HashMap<Handle<Function>, usize> = HashMap::new();
+    let all = module.functions.iter().map(|(handle, function)| (Some(handle), function));
+    let entry_points = module.entry_points.iter().map(|entry| (None, &entry.function));
+    for (handle, function) in all.chain(entry_points) {
+        let called: usize = calls(&function.body)
+            .iter()
+            .map(|callee| sizes.get(callee).copied().unwrap_or_default())
+            .fold(0, usize::saturating_add);
+        let size = function.expressions.len().saturating_add(called);
+        if size > KERNEL_EXPANDED {
+            return Err(CustomError::Growth(function.name.clone().unwrap_or_default()));
+        }
+        sizes.extend(handle.map(|handle| (handle, size)));
+    }
+    Ok(())
+}
+
+/// The functions that a block calls, each as often as it stands there.
+fn calls(block: &Block) -> Vec<Handle<Function>> {
+    let mut called = Vec::new();
+    for statement in block {
+        match statement {
+            Statement::Call { function, .. } => called.push(*function),
+            Statement::Block(inner) => called.extend(calls(inner)),
+            Statement::If { accept, reject, .. } => {
+                called.extend([accept, reject].into_iter().flat_map(calls));
+            }
+            Statement::Switch { cases, .. } => {
+                called.extend(cases.iter().flat_map(|case| calls(&case.body)));
+            }
+            Statement::Loop { body, continuing, .. } => {
+                called.extend([body, continuing].into_iter().flat_map(calls));
+            }
+            _ => {}
+        }
+    }
+    called
 }
 
 fn check_buffer(

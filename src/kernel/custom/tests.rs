@@ -258,3 +258,11 @@ fn the_deepest_text_fits_the_smallest_stack() {
     });
     on_thread.unwrap().join().unwrap();
 }
+
+#[test]
+fn calls_that_double_are_refused() {
+    let doubling = (1..40).map(|n| format!("fn f{n}() {{ f{0}(); f{0}(); }}\n", n - 1));
+    let text = with(&format!("fn f0() {{ report = 1u; }}\n{}", doubling.collect::<String>()));
+    assert_refused(&text, &["`f", "passes 2097152 operations", "in a loop"]);
+    assert!(Kernel::custom("mine.wgsl", &with("fn f() {} fn g() { f(); f(); }")).is_ok());
+}
