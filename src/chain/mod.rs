@@ -11,6 +11,8 @@ mod digest;
 pub mod header;
 mod hex;
 pub mod merkle;
+#[cfg(test)]
+pub(crate) mod pool_jobs;
 pub mod target;
 
 pub use blocks::{KNOWN_BLOCKS, KnownBlock, is_version_rolled};

@@ -220,6 +220,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::chain::pool_jobs::{POOL_JOBS, unhex};
     use crate::chain::{KNOWN_BLOCKS, VERSION_ROLLING_MASK, parse_header};
 
     fn genesis() -> Header {
@@ -251,46 +252,15 @@ mod tests {
         assert_eq!(Rolls::one(header).header(0), header);
     }
 
-    /// The job of Public Pool in the tests of `chain::coinbase`, which a share with extranonce2 17000000
-    /// solved.
+    /// The job of Public Pool, which a share with extranonce2 17000000 solved.
     fn pool_job(extranonces: u32, size: usize) -> (Header, Arc<Coinbase>) {
-        let unhex = |text: &str| -> Vec<u8> {
-            let pairs = text.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
-            pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
-        };
-        let prefix = "0200000001000000000000000000000000000000000000000000000000000000000000000\
-            0ffffffff170330c30d5075626c69632d506f6f6c";
-        let suffix = "ffffffff02e5b5c61200000000220020984a77c289084ff2d434c316bdada021c6c183d507\
-            c8a20d3b159b09ac02fe280000000000000000266a24aa21a9edb98ee50410ed4abd48401ed484fc8744\
-            09d086a3faf0816136a8ad6168314c5800000000";
-        let branch = [
-            "21af451ddb51e887ff1feb5592b87290098565035eb8500031aedcc776d4e72a",
-            "c5af269519c809a9546d5a58ca6445d3dbb80cb7045448ecc48309af034da8f8",
-            "fb9f8f9959f6bb0ceb63fa53aed1d5a615c6b6d3f50a468ea89a45a1234bda74",
-            "a4f4fee8e5fc19ca8d93e67b9236c37ddb864982010434745c0abfe9b914980c",
-            "33092206642744fbe5499c3e621cd5c6b52733e54fbebd869f070082b807f740",
-            "3b857e32c5cff4864efab967b9a456ca03b2167ab96bd9076ce294c8a67a7fe2",
-            "881a07cd881d0c3e590b4b090ea8d58e1439dc56c63686f7de23c47045441e30",
-            "315e4dbcc8e7b1c9d594a73978268791880dddb2c26eec8e75768668dad99d80",
-            "69952b77c632be16b1ac7ac7048f13d4e962b2e215d79a343f01e6e281d7c304",
-            "fc63eb4392c4d6c6d689788875fca35143fdcd4f4a82e8698e0e441751a70b4a",
-            "09e419bbe20aa3a7640f1b91f50599ceddff899e90d3f18951ad5418c4850a6b",
-            "004978aa346b4f1880bcadb3ca3792d771ee6aeca427f61e74baba44b75cfb88",
-        ];
-        let node = |text: &str| bitcoin::consensus::deserialize(&unhex(text)).unwrap();
+        let job = &POOL_JOBS[0];
         // Another size of extranonce2 takes its bytes from extranonce1, so that the whole keeps its length.
-        let parts = CoinbaseParts::new(
-            &unhex(prefix),
-            &unhex("4128064f00000000")[..8 - size],
-            size,
-            &unhex(suffix),
-        );
-        let branch = branch.map(node).to_vec();
-        let header = parse_header(
-            "0040b420fd55646bc162b96dfcd4f201a3f4670d1d3996bc96520100000000000000000006ddf5f08c36414\
-             b95ea54db71a0c28761a98bcf6355919e044f88725519a7cbd7685468043a02174c035275",
-        );
-        (header.unwrap(), Arc::new(Coinbase { parts: parts.unwrap(), branch, extranonces }))
+        let before = unhex(&format!("{}00000000", job.extranonce1));
+        let parts =
+            CoinbaseParts::new(&unhex(job.coinb1), &before[..8 - size], size, &unhex(job.coinb2));
+        let header = parse_header(job.header).unwrap();
+        (header, Arc::new(Coinbase { parts: parts.unwrap(), branch: job.branch(), extranonces }))
     }
 
     #[test]
