@@ -67,9 +67,9 @@ impl Ring {
     ) {
         let Some(slot) = self.free.pop() else { return };
         self.sequence = self.sequence.wrapping_add(1);
-        let params = Params { sequence: self.sequence, ..stage.prepare(queue, batch) };
+        let (params, dispatches) = stage.prepare(queue, batch);
+        let params = Params { sequence: self.sequence, ..params };
         queue.write_buffer(&slot.params, 0, bytemuck::bytes_of(&params));
-        let dispatches = stage.dispatches(batch.region);
         let resource = |binding| match binding {
             Binding::Params => slot.params.as_entire_binding(),
             _ => stage.table(binding).unwrap_or_else(|| slot.report.as_entire_binding()),

@@ -86,14 +86,14 @@ impl Stage {
         filter >= easiest_filter(self.variant.test)
     }
 
-    /// The parameters of a batch, for which the version's words are put in their place. Its sequence number
-    /// is still to be set.
-    pub(super) fn prepare(&mut self, queue: &Queue, batch: &Batch) -> Params {
+    /// The parameters of a batch, whose sequence number is still to be set, and the dispatches that it is.
+    /// The versions' words are put in their place.
+    pub(super) fn prepare(&mut self, queue: &Queue, batch: &Batch) -> (Params, Vec<Dispatch>) {
         if let Some(lanes) = &mut self.lanes {
             lanes.fill(queue, &batch.job, batch.region.headers);
         }
         let grid = self.grid(batch.region);
-        Params {
+        let params = Params {
             job: self.job_words(&batch.job, batch.region.headers.first()),
             rotations: ROTATIONS,
             base: grid.base,
@@ -104,7 +104,8 @@ impl Stage {
             filter_mask: batch.filter.mask(),
             one: 1,
             headers: grid.headers,
-        }
+        };
+        (params, self.dispatches(&grid))
     }
 
     /// A buffer that is the stage's own.
@@ -119,12 +120,10 @@ impl Stage {
         }
     }
 
-    /// The dispatches that a batch is.
-    pub(super) fn dispatches(&self, region: Region) -> Vec<Dispatch> {
-        let grid = self.grid(region);
+    fn dispatches(&self, grid: &Grid) -> Vec<Dispatch> {
         match (&self.rows, self.variant.layout()) {
             (Some(rows), Layout::Verlane(Table::Uniform)) => {
-                windows(&grid, rows.bytes, self.variant.nonces.count())
+                windows(grid, rows.bytes, self.variant.nonces.count())
             }
             _ => vec![Dispatch { offset: None, per_row: grid.per_row, rows: grid.rows }],
         }
@@ -358,6 +357,12 @@ mod tests {
                 assert_eq!(dispatches.len(), count.div_ceil(VERLANE_WINDOW).max(1) as usize);
             }
         }
+    }
+
+    #[test]
+    fn as_many_rows_are_filled_by_a_workgroup_as_the_shader_says() {
+        let rows = Kernel::new(verlane()).rows.unwrap();
+        assert!(rows.wgsl.contains(&format!("@workgroup_size({FILLERS})")));
     }
 
     #[test]
