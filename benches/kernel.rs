@@ -35,7 +35,7 @@ fn job(criterion: &mut Criterion) {
 fn hit(criterion: &mut Criterion) {
     let header = KNOWN_BLOCKS[0].header().unwrap();
     let job = Job {
-        id: JobId(1),
+        id: JobId::only(1),
         rolls: Rolls::one(header),
         target: header.target(),
         nonces: Nonces::ALL,

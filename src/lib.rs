@@ -19,6 +19,8 @@ pub mod device;
 pub mod engine;
 pub mod kernel;
 pub mod limits;
+pub mod link;
+pub mod pool;
 pub mod runtime;
 pub mod source;
 pub mod ui;

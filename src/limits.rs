@@ -112,3 +112,78 @@ pub const THREAD_MEMORY: u32 = 8192;
 /// Bytes that a workgroup of a user's kernel may share: the least that wgpu asks of an adapter without
 /// more being required (a test compares them).
 pub const WORKGROUP_MEMORY: u32 = 16352;
+
+/// Bytes of a line from a Stratum server. Real ones with long coinbases have some 10 KiB.
+pub const STRATUM_LINE: usize = 1 << 20;
+
+/// Brackets inside one another in JSON from the network: the deepest real message has 4.
+pub const JSON_DEPTH: usize = 16;
+
+/// Items of an array in JSON from the network, transactions of a template apart.
+pub const JSON_ITEMS: usize = 1024;
+
+/// Bytes of a pool's name for a job.
+pub const POOL_JOB_ID: usize = 256;
+
+/// Bytes of each part of a coinbase around the extranonce. Pools that pay many miners have some KiB.
+pub const COINBASE_PART: usize = 100_000;
+
+/// Hashes in a merkle branch: 2^64 transactions.
+pub const MERKLE_BRANCH: usize = 64;
+
+/// Bytes of extranonce1. Proxies give 16.
+pub const EXTRANONCE1: usize = 32;
+
+/// Bytes of extranonce2; 0 is legal.
+pub const EXTRANONCE2: usize = 16;
+
+/// Jobs of a session whose shares can still be judged.
+pub const JOBS_REMEMBERED: usize = 64;
+
+/// Requests to a pool without an answer; more end the session.
+pub const UNANSWERED: usize = 4096;
+
+/// Shares of a source that wait for their verdict; more are withheld.
+pub const OUTBOX: usize = 10_000;
+
+/// How long a share waits for its verdict before it counts as expired.
+pub const VERDICT_WAIT: Duration = Duration::from_secs(120);
+
+/// A source that says nothing for so long is dead: pools send a job every minute.
+pub const SILENT_SOURCE: Duration = Duration::from_secs(90);
+
+/// Shares of one source in a second. More come only from absurd difficulties, and help nobody.
+pub const SHARES_PER_SECOND: u32 = 2000;
+
+/// Messages of a session in a minute that make no sense before it ends.
+pub const NONSENSE_PER_MINUTE: u32 = 10;
+
+/// First and longest wait before a source is tried again; it doubles in between.
+pub const RECONNECT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// A connection that lived for so long was a good one: the next wait is the first again.
+pub const STABLE_CONNECTION: Duration = Duration::from_secs(60);
+
+/// Least time between two moves that a pool orders by `client.reconnect`.
+pub const ORDERED_RECONNECT: Duration = Duration::from_secs(60);
+
+/// Longest wait for a connection, with its proxy and TLS.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Longest wait for a write to a source.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Sources of a run.
+pub const SOURCES: usize = 16;
+
+/// Least time between two jobs that devices are given: a flood of jobs is as few as that.
+pub const JOB_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Bytes of a template or any other answer of a node: blocks have 4 MB, twice that in hex.
+pub const NODE_ANSWER: usize = 32 << 20;
+
+/// Transactions of a template: a block of 4 MB has fewer.
+pub const TEMPLATE_TRANSACTIONS: usize = 65_535;
+
+/// Text of a pool or node that is shown or kept, in characters.
+pub const FOREIGN_TEXT: usize = 200;

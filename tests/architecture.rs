@@ -13,10 +13,10 @@ const LAYERS: &[&[&str]] = &[
     &["limits"],
     &["chain"],
     &["kernel", "work"],
-    &["source", "device"],
+    &["source", "device", "link"],
     &["engine"],
     &["runtime"],
-    &["ui", "api", "bench"],
+    &["ui", "api", "bench", "pool"],
     &["cli"],
 ];
 

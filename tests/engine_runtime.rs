@@ -48,14 +48,14 @@ fn easy_job(id: u64) -> (Job, Vec<u32>) {
     let nonces = Nonces::new(id << 20, (id << 20) + (1 << 16)).unwrap();
     let meets = |nonce: &u32| target.is_met_by(block_hash(&with_nonce(&header, *nonce)));
     let hits = nonces.iter().filter(meets).collect();
-    (Job { id: JobId(id), rolls: Rolls::one(header), target, nonces }, hits)
+    (Job { id: JobId::only(id), rolls: Rolls::one(header), target, nonces }, hits)
 }
 
 /// All nonces of a real header: minutes of work for a CPU, nothing for a simulated device.
 fn long_job(id: u64) -> Job {
     let header = KNOWN_BLOCKS[1].header().unwrap();
     let target = header.target();
-    Job { id: JobId(id), rolls: Rolls::one(header), target, nonces: Nonces::ALL }
+    Job { id: JobId::only(id), rolls: Rolls::one(header), target, nonces: Nonces::ALL }
 }
 
 fn sim(hits: &[u32]) -> Sim {
@@ -182,7 +182,7 @@ fn a_share_can_end_the_job() {
         let easy = Job { target, ..long_job(1) };
         let mut crew = crew(vec![cpu(), cpu()]);
         for id in 1..4 {
-            let job = Job { id: JobId(id), ..easy.clone() };
+            let job = Job { id: JobId::only(id), ..easy.clone() };
             let (report, heard) = work_until(&mut crew, job, |notice| match notice {
                 Notice::Found(..) => Flow::End,
                 _ => Flow::Continue,

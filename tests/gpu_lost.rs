@@ -167,7 +167,7 @@ fn variant() -> Variant {
 fn batch() -> Batch {
     let header = KNOWN_BLOCKS[0].header().unwrap();
     let nonces = Nonces::around(header.nonce, 1000, 50_000);
-    let job = Job { id: JobId(0), rolls: Rolls::one(header), target: Target::MAX, nonces };
+    let job = Job { id: JobId::only(0), rolls: Rolls::one(header), target: Target::MAX, nonces };
     let region = Region::first_header(nonces);
     Batch { job: Arc::new(job), region, filter: Filter::WORD }
 }

@@ -157,7 +157,7 @@ fn every_recorded_header_is_found() {
             let length = Filter::for_target(&target).batch_cap().min(777);
             let nonces = Nonces::around(header.nonce, length / 3, length);
             let mut found = Vec::new();
-            let job = Job { id: JobId(id), rolls: Rolls::one(*header), target, nonces };
+            let job = Job { id: JobId::only(id), rolls: Rolls::one(*header), target, nonces };
             let report = crew.work(job, |notice| {
                 if let Notice::Found(_, share) = notice {
                     found.push(share.hash.to_string());
@@ -236,7 +236,7 @@ fn a_whole_header_has_its_two_known_hits() {
 }
 
 fn batch(header: Header, target: Target, nonces: Nonces, filter: Filter) -> Batch {
-    let job = Job { id: JobId(0), rolls: Rolls::one(header), target, nonces: Nonces::ALL };
+    let job = Job { id: JobId::only(0), rolls: Rolls::one(header), target, nonces: Nonces::ALL };
     Batch { job: Arc::new(job), region: Region::first_header(nonces), filter }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn started() -> bool {
 /// A job over all nonces of a real header.
 pub(crate) fn job(id: u64, nonces: Nonces) -> Job {
     let header = KNOWN_BLOCKS[0].header().unwrap();
-    Job { id: JobId(id), rolls: Rolls::one(header), target: header.target(), nonces }
+    Job { id: JobId::only(id), rolls: Rolls::one(header), target: header.target(), nonces }
 }
 
 /// Batches of one job, without end, over the header's nonces again and again.

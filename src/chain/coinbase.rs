@@ -166,15 +166,21 @@ impl CoinbaseParts {
         Ok(Txid::from_byte_array(sha256d(&self.assemble(extranonce2)?)))
     }
 
-    /// The transaction's id for the extranonce2 that counts to `number`, from 0.
+    /// The extranonce2 that counts to `number`, from 0.
     ///
     /// The lowest byte comes first and bytes that extranonce2 lacks are cut off, as in cgminer and what
     /// descends from it. A pool takes any order; it sees the bytes.
     #[must_use]
-    pub fn numbered_txid(&self, number: u64) -> Txid {
+    pub fn numbered(&self, number: u64) -> Vec<u8> {
         let mut extranonce2 = number.to_le_bytes().to_vec();
         extranonce2.resize(self.extranonce2_size, 0);
-        Txid::from_byte_array(sha256d(&self.join(&extranonce2)))
+        extranonce2
+    }
+
+    /// The transaction's id for the extranonce2 that counts to `number`. See [`numbered`](Self::numbered).
+    #[must_use]
+    pub fn numbered_txid(&self, number: u64) -> Txid {
+        Txid::from_byte_array(sha256d(&self.join(&self.numbered(number))))
     }
 
     fn join(&self, extranonce2: &[u8]) -> Vec<u8> {

@@ -11,6 +11,7 @@ mod digest;
 pub mod header;
 mod hex;
 pub mod merkle;
+pub mod payout;
 #[cfg(test)]
 pub(crate) mod pool_jobs;
 pub mod target;

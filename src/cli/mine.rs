@@ -356,7 +356,7 @@ fn tell_job(args: &Args, job: &ReplayJob, title: &str) -> Result<(), Failure> {
     let (nonces, rolls) = (job.job.nonces, &job.job.rolls);
     if args.json {
         return output::json(&Event::Job {
-            job: job.job.id.0,
+            job: job.job.id.serial,
             network: job.block.network,
             height: job.block.height,
             nonces: [nonces.start(), nonces.end()],
@@ -385,7 +385,7 @@ fn tell_share(
     let Header { nonce, version, .. } = share.header;
     if args.json {
         return output::json(&Event::Found {
-            job: job.job.id.0,
+            job: job.job.id.serial,
             device: device.0,
             nonce,
             version: version.to_consensus(),

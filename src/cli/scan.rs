@@ -122,7 +122,7 @@ fn job(args: &Args, header: &str, id: u64) -> Result<Job, Failure> {
         })?,
     };
     let rolls = Rolls::new(header, args.version_mask, args.times, None).map_err(Failure::usage)?;
-    let job = Job { id: JobId(id), rolls, target, nonces: args.nonces };
+    let job = Job { id: JobId::only(id), rolls, target, nonces: args.nonces };
     let hashes = job.space().len();
     let expected = expected_hits(&target, hashes);
     #[expect(clippy::cast_precision_loss, reason = "the bound is a power of two")]

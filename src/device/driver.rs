@@ -188,7 +188,8 @@ mod tests {
     fn assignment(id: u64, start: u64, end: u64) -> Assignment {
         let header = KNOWN_BLOCKS[0].header().unwrap();
         let nonces = Nonces::new(start, end).unwrap();
-        let job = Job { id: JobId(id), rolls: Rolls::one(header), target: header.target(), nonces };
+        let job =
+            Job { id: JobId::only(id), rolls: Rolls::one(header), target: header.target(), nonces };
         let region = job.space();
         Assignment { job: Arc::new(job), region, filter: Filter::WORD, batch_cap: u64::MAX }
     }
@@ -241,13 +242,13 @@ mod tests {
             assert_eq!((scan.region, &scan.coverage), (batch.region, &Coverage::Full));
             next = batch.region.nonces.end();
         }
-        let dropped = driver.abandon(JobId(1));
+        let dropped = driver.abandon(JobId::only(1));
         let mut batches = Vec::new();
         while let Some((batch, _)) = driver.step().unwrap() {
             batches.push(batch);
         }
         let (other, under_way): (Vec<_>, Vec<_>) =
-            batches.into_iter().partition(|b| b.job.id == JobId(2));
+            batches.into_iter().partition(|b| b.job.id == JobId::only(2));
         assert_eq!(other[0].region, first_header(5, 10));
         for batch in under_way {
             assert_eq!(batch.region.nonces.start(), next);
@@ -301,7 +302,7 @@ mod tests {
             let region = Region { headers, nonces: Nonces::new(7, 7 + nonces).unwrap() };
             let header = KNOWN_BLOCKS[0].header().unwrap();
             let rolls = Rolls::new(header, chain::version_rolling_bits(7), 1, None).unwrap();
-            let job = Job { id: JobId(1), rolls, target: header.target(), nonces: region.nonces };
+            let job = Job { id: JobId::only(1), rolls, target: header.target(), nonces: region.nonces };
             // Refuses what is not of its width.
             let sim = Sim::planted(vec![]).rate(NonZeroU64::new(rate).unwrap()).wide(width);
             let mut driver = Driver::new(Box::new(sim), TARGET);

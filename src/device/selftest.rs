@@ -230,7 +230,7 @@ fn job(number: u64, header: Header) -> Arc<Job> {
 }
 
 fn rolled(number: u64, rolls: Rolls) -> Arc<Job> {
-    Arc::new(Job { id: JobId(number), rolls, target: Target::MAX, nonces: Nonces::ALL })
+    Arc::new(Job { id: JobId::only(number), rolls, target: Target::MAX, nonces: Nonces::ALL })
 }
 
 /// The nonce that solves the job's block.

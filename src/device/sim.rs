@@ -352,7 +352,7 @@ mod tests {
         let nonces = Nonces::new(start, end).unwrap();
         let header = KNOWN_BLOCKS[0].header().unwrap();
         let rolls = Rolls::new(header, 0xf0, 2, None).unwrap();
-        let job = Job { id: JobId(0), rolls, target: Target::MAX, nonces };
+        let job = Job { id: JobId::only(0), rolls, target: Target::MAX, nonces };
         let region = Region::first_header(nonces);
         Batch { job: Arc::new(job), region, filter: Filter::new(bits) }
     }

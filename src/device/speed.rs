@@ -113,7 +113,7 @@ fn job(headers: u32) -> Result<Job, DeviceError> {
     let header = KNOWN_BLOCKS[0].header().map_err(|error| driver_error(&error))?;
     let mask = chain::version_rolling_bits(headers.next_power_of_two().ilog2());
     let rolls = Rolls::new(header, mask, 1, None).map_err(|error| driver_error(&error))?;
-    Ok(Job { id: JobId(0), rolls, target: header.target(), nonces: Nonces::ALL })
+    Ok(Job { id: JobId::only(0), rolls, target: header.target(), nonces: Nonces::ALL })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ const B: DeviceId = DeviceId(1);
 fn real(block: &KnownBlock) -> (Job, Hit) {
     let header = block.header().unwrap();
     let job = Job {
-        id: JobId(u64::from(block.height)),
+        id: JobId::only(u64::from(block.height)),
         rolls: Rolls::one(with_nonce(&header, 0)),
         target: header.target(),
         nonces: Nonces::ALL,
@@ -34,7 +34,7 @@ fn real(block: &KnownBlock) -> (Job, Hit) {
 fn small(id: u64, start: u64, length: u64, target: Target) -> Job {
     let header = KNOWN_BLOCKS[0].header().unwrap();
     let nonces = Nonces::new(start, start + length).unwrap();
-    Job { id: JobId(id), rolls: Rolls::one(header), target, nonces }
+    Job { id: JobId::only(id), rolls: Rolls::one(header), target, nonces }
 }
 
 /// A nonce of the first header.
@@ -133,7 +133,7 @@ mod rolling {
         let header = KNOWN_BLOCKS[30].header().unwrap();
         let rolls = Rolls::new(header, chain::VERSION_ROLLING_MASK, 2, None).unwrap();
         let nonces = Nonces::around(header.nonce, nonces / 2, nonces);
-        let job = Job { id: JobId(id), rolls, target: header.target(), nonces };
+        let job = Job { id: JobId::only(id), rolls, target: header.target(), nonces };
         let solution =
             Hit { header: job.rolls.number_of(header.version).unwrap(), nonce: header.nonce };
         (job, vec![solution])
@@ -169,7 +169,7 @@ mod rolling {
         let header = KNOWN_BLOCKS[30].header().unwrap();
         let rolls = Rolls::new(header, chain::version_rolling_bits(10), 3, None).unwrap();
         let nonces = Nonces::new((1 << 32) - 20, 1 << 32).unwrap();
-        let job = Job { id: JobId(1), rolls, target: easy(9), nonces };
+        let job = Job { id: JobId::only(1), rolls, target: easy(9), nonces };
         let hits = truth(&job);
         let width = |most| Width { least: 3, most, filter: Filter::new(9), ..Width::ONE };
         let sims = [width(700), width(4), Width::ONE, width(1 << 16)];
@@ -373,7 +373,7 @@ mod ends {
             assert_eq!(report.tally.given_back.len(), usize::from(ended > 0));
             assert!(world.story.faults.is_empty() && world.story.dismissed.is_empty());
             // The devices are free for the next job.
-            let report = world.work(Job { id: JobId(event + 1_000_000), ..job.clone() });
+            let report = world.work(Job { id: JobId::only(event + 1_000_000), ..job.clone() });
             assert!(report.complete && found(&world) == [answer]);
         }
     }

@@ -102,7 +102,7 @@ impl Replay {
         let rolls = Rolls::new(chain::with_nonce(&header, 0), mask, 1, None)?;
         let length = (self.window / rolls.all().len()).max(1);
         let job = Job {
-            id: JobId(self.next as u64),
+            id: JobId::only(self.next as u64),
             rolls,
             target: header.target(),
             nonces: Nonces::around(header.nonce, self.random.u64(0..length), length),

@@ -8,13 +8,40 @@ use bitcoin::{BlockHash, Target};
 use super::{Filter, Hit, Nonces, Region, Rolls};
 use crate::chain;
 
-/// Names a job within a run.
+/// Names a source of work within a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(transparent)]
+pub struct SourceId(pub u16);
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "source {}", self.0)
+    }
+}
+
+/// Names a job within a run: by its source, and the source's own count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct JobId(pub u64);
+pub struct JobId {
+    /// Who handed it out.
+    pub source: SourceId,
+    /// The source counts its jobs.
+    pub serial: u64,
+}
+
+impl JobId {
+    /// A job of the only source.
+    #[must_use]
+    pub const fn only(serial: u64) -> Self {
+        Self { source: SourceId(0), serial }
+    }
+}
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "job {}", self.0)
+        match self.source {
+            SourceId(0) => write!(f, "job {}", self.serial),
+            source => write!(f, "job {} of {source}", self.serial),
+        }
     }
 }
 

@@ -8,14 +8,16 @@ mod rate;
 mod region;
 mod rolls;
 mod span;
+mod verdict;
 mod verify;
 mod width;
 
 pub use batch::{Assignment, Batch, Coverage, Filter, Scan};
-pub use job::{Job, JobId, Share};
+pub use job::{Job, JobId, Share, SourceId};
 pub use rate::{Speed, rate};
 pub use region::{Hit, Region};
 pub use rolls::{Coinbase, Rolls, RollsError};
 pub use span::{Headers, Nonces, Span, SpanError};
+pub use verdict::{Ticket, Verdict};
 pub use verify::{BadHit, verify};
 pub use width::Width;

@@ -156,8 +156,14 @@ impl Rolls {
         let merkle_root = self
             .coinbase
             .as_ref()
-            .map_or(self.header.merkle_root, |coinbase| coinbase.root(roll / self.times));
+            .map_or(self.header.merkle_root, |coinbase| coinbase.root(self.extranonce(number)));
         Header { version, time, merkle_root, ..self.header }
+    }
+
+    /// The extranonce of a header, by its number; 0 where none rolls.
+    #[must_use]
+    pub const fn extranonce(&self, number: u32) -> u32 {
+        number / self.per_roll() / self.times
     }
 
     /// The headers of these numbers, which are of one roll. What they share is computed once.

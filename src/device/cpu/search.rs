@@ -134,7 +134,8 @@ mod tests {
     use crate::work::{Hit, Job, JobId, Region, Rolls, verify};
 
     fn batch(header: Header, nonces: Nonces, bits: u32) -> Batch {
-        let job = Job { id: JobId(0), rolls: Rolls::one(header), target: Target::MAX, nonces };
+        let job =
+            Job { id: JobId::only(0), rolls: Rolls::one(header), target: Target::MAX, nonces };
         let region = Region::first_header(nonces);
         Batch { job: Arc::new(job), region, filter: Filter::new(bits) }
     }

@@ -19,7 +19,7 @@ fn batch(block: usize, nonces: Nonces, filter: Filter) -> Batch {
     let rolls = Rolls::new(header, 0x1c, 2, None).unwrap();
     let number = rolls.number_of(header.version).unwrap();
     let region = Region { headers: Headers::one(number), nonces };
-    let job = Job { id: JobId(0), rolls, target: Target::MAX, nonces };
+    let job = Job { id: JobId::only(0), rolls, target: Target::MAX, nonces };
     Batch { job: Arc::new(job), region, filter }
 }
 

@@ -119,7 +119,7 @@ fn a_dismissed_device_has_no_say() {
     let nonces = table.first(A, 256);
     let mine: Vec<Hit> = hits.into_iter().filter(|hit| nonces.contains(*hit)).collect();
     assert!(!mine.is_empty());
-    let gave_back = Input::GaveBack { device: A, job: JobId(1), region: held };
+    let gave_back = Input::GaveBack { device: A, job: JobId::only(1), region: held };
     assert!(table.report(A, nonces, &mine, Coverage::Full).is_empty());
     assert!(table.tell(gave_back).is_empty());
     assert!(table.tell(Input::Failed { device: A, why: "again".to_owned() }).is_empty());
@@ -133,12 +133,12 @@ fn a_report_on_another_job_changes_nothing() {
     let mut table = Table::new(job.clone());
     let nonces = table.first(A, 256);
     let mine: Vec<Hit> = hits.into_iter().filter(|hit| nonces.contains(*hit)).collect();
-    table.job = Arc::new(Job { id: JobId(9), ..job });
+    table.job = Arc::new(Job { id: JobId::only(9), ..job });
     let before = (table.account(), table.engine.roster.holds(A), table.engine.roster.reports());
     assert!(table.report(A, nonces, &mine, Coverage::Full).is_empty());
-    let gave_back = Input::GaveBack { device: A, job: JobId(9), region: nonces };
+    let gave_back = Input::GaveBack { device: A, job: JobId::only(9), region: nonces };
     assert!(table.tell(gave_back).is_empty());
-    assert!(table.tell(Input::End(JobId(9))).is_empty());
+    assert!(table.tell(Input::End(JobId::only(9))).is_empty());
     let after = (table.account(), table.engine.roster.holds(A), table.engine.roster.reports());
     assert_eq!(after, before);
 }
@@ -174,7 +174,7 @@ fn a_report_on_nonces_that_the_device_does_not_hold_is_a_fault_without_hits() {
     let outputs = table.report(B, theirs, &hits, Coverage::Full);
     assert!(faults(&outputs)[0].contains("was scanned before"), "{outputs:?}");
     assert_eq!(shares(&outputs), 0);
-    let outputs = table.tell(Input::GaveBack { device: A, job: JobId(1), region: theirs });
+    let outputs = table.tell(Input::GaveBack { device: A, job: JobId::only(1), region: theirs });
     assert_eq!(faults(&outputs).len(), 1);
     assert_eq!(table.account().1.shares, hits.len() as u64);
 }
@@ -235,7 +235,7 @@ fn the_target_decides_to_the_last_bit() {
     for (target, expected) in [(one_off(true), 0), (exact, 1), (one_off(false), 1)] {
         let nonces = Nonces::around(header.nonce, 100, 1000);
         let rolls = Rolls::one(with_nonce(&header, 0));
-        let job = Job { id: JobId(1), rolls, target, nonces };
+        let job = Job { id: JobId::only(1), rolls, target, nonces };
         assert_eq!(job.filter(), Filter::WORD);
         let mut table = Table::new(job);
         let half = table.first(A, 500);

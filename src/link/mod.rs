@@ -1,0 +1,1 @@
+//! Carries bytes: TCP, TLS, SOCKS5, HTTP.

@@ -1,0 +1,1 @@
+//! Stratum V1, the client's side.
