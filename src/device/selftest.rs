@@ -246,7 +246,7 @@ fn case(name: impl Into<String>, trials: impl IntoIterator<Item = Trial>) -> Cas
 fn known_blocks(jobs: &[Arc<Job>]) -> Vec<Case> {
     let of = |(block, job): (&KnownBlock, &Arc<Job>)| {
         let year = 1970 + job.rolls.header(0).time / SECONDS_PER_YEAR;
-        let length = 2001 + 2 * job.id.0;
+        let length = 2001 + 2 * job.id.serial;
         let name = format!("block {}, {year}, {}", block.height, block.network);
         case(name, [Trial::around(job, length / 3, length, 32)])
     };
