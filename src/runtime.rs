@@ -152,7 +152,7 @@ impl Crew {
             if let Some(report) = finished {
                 return report;
             }
-            if let Some((tally, counters)) = self.engine.progress() {
+            if let Some((tally, counters)) = self.engine.progress(id) {
                 flow = observe(Notice::Progress(tally, counters)).or(flow);
             }
             if !ended && (flow == Flow::End || self.stop.is_requested()) {

@@ -3,26 +3,25 @@
 //! No thread, clock or device in here: the engine takes an [`Input`] and the time, and returns
 //! [`Output`]s. `runtime` carries them between it and the devices.
 
+mod current;
+mod lanes;
 mod ledger;
 mod report;
 mod roster;
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bitcoin::BlockHash;
-
-use crate::chain;
-use crate::limits::{FAULTS_PER_DEVICE, HITS_PER_BATCH};
-use crate::work::{
-    Assignment, Batch, Coverage, Hit, Job, JobId, Region, Scan, Share, Width, verify,
-};
+use crate::limits::FAULTS_PER_DEVICE;
+use crate::work::{Assignment, Batch, Job, JobId, Region, Scan, Share, SourceId, Width};
 
 pub use ledger::{Ledger, LedgerError, Reason, Tally};
-pub use report::{Counters, DeviceReport, JobReport};
+pub use report::{Account, Counters, DeviceReport, JobReport};
 
+use current::{Current, Hits};
+use lanes::Lanes;
 use roster::Roster;
 
 /// Names a device within a run.
@@ -41,8 +40,15 @@ impl fmt::Display for DeviceId {
 pub enum Input {
     /// A device is ready and takes that many headers at once; it passed its self-test when it was opened.
     Joined(DeviceId, Width),
-    /// A new job. The one before must have ended.
+    /// A new job. It takes the place of the one that its source gave before: of that nothing new is begun, and
+    /// what is under way still counts. Jobs that come faster than [`JOB_INTERVAL`](crate::limits::JOB_INTERVAL)
+    /// take the place of each other before they begin.
     Job(Arc<Job>),
+    /// How much of the devices' work a source gets, in proportion to the others'. With 0 its job ends. A source
+    /// that was never weighed has 1.
+    Weigh(SourceId, u32),
+    /// The time of [`Engine::deadline`] has come.
+    Tick,
     /// A device finished a batch.
     Scanned {
         /// Who.
@@ -93,20 +99,9 @@ pub enum Output {
 #[derive(Debug, Default)]
 pub struct Engine {
     roster: Roster,
-    current: Option<Current>,
-}
-
-/// The job at work.
-#[derive(Debug)]
-struct Current {
-    job: Arc<Job>,
-    ledger: Ledger,
-    counters: Counters,
-    /// Candidates among hashes that were given back: when those are scanned again, they are known.
-    known: HashSet<Hit>,
-    batch_cap: u64,
-    begun: Instant,
-    ending: bool,
+    lanes: Lanes,
+    /// The jobs at work, and those that end.
+    jobs: Vec<Current>,
 }
 
 impl Engine {
@@ -120,59 +115,90 @@ impl Engine {
     pub fn handle(&mut self, input: Input, now: Instant, outputs: &mut Vec<Output>) {
         match input {
             Input::Joined(device, width) => self.roster.join(device, width),
-            Input::Job(job) => self.begin(job, now),
+            Input::Job(job) => self.lanes.wait(job),
+            Input::Weigh(source, weight) => self.weigh(source, weight, outputs),
+            Input::Tick => {}
             Input::Scanned { device, batch, scan } => self.scanned(device, &batch, &scan, outputs),
             Input::GaveBack { device, job, region } => {
                 self.gave_back(device, job, region, outputs);
             }
             Input::Failed { device, why } => self.dismiss(device, why, outputs),
             Input::End(job) => {
-                if let Some(current) =
-                    self.current.as_mut().filter(|c| c.job.id == job && !c.ending)
-                {
-                    current.ending = true;
-                    outputs.push(Output::Abandon(job));
-                }
+                self.lanes.forget(job);
+                self.end(|current| current.job.id == job, outputs);
             }
         }
+        self.begin(now, outputs);
         self.assign(outputs);
         self.finish(now, outputs);
     }
 
-    /// The account of the job at work: hashes and counters so far.
+    /// When a job that came too fast begins, if there is one.
     #[must_use]
-    pub fn progress(&self) -> Option<(&Tally, &Counters)> {
-        self.current.as_ref().map(|current| (current.ledger.tally(), &current.counters))
+    pub fn deadline(&self) -> Option<Instant> {
+        self.lanes.deadline()
+    }
+
+    /// The account of a job at work: hashes and counters so far.
+    #[must_use]
+    pub fn progress(&self, job: JobId) -> Option<(&Tally, &Counters)> {
+        let current = self.jobs.iter().find(|current| current.job.id == job)?;
+        Some((current.ledger.tally(), &current.counters))
+    }
+
+    /// What was done for each source, in all its jobs.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeMap<SourceId, Account> {
+        let mut accounts = self.lanes.accounts();
+        for current in &self.jobs {
+            let account = accounts.entry(current.job.id.source).or_default();
+            account.add(current.ledger.tally(), &current.counters);
+        }
+        accounts
     }
 
     /// Whether the device has hashes to report on.
     #[must_use]
     pub fn is_busy(&self, device: DeviceId) -> bool {
-        self.current.is_some() && self.roster.holds(device) > 0
+        self.jobs.iter().any(|current| current.holds(device) > 0)
     }
 
-    fn begin(&mut self, job: Arc<Job>, now: Instant) {
-        self.roster.new_job();
-        self.current = Some(Current {
-            ledger: Ledger::new(job.space(), job.rolls.per_roll()),
-            counters: Counters::default(),
-            known: HashSet::new(),
-            batch_cap: job.filter().batch_cap(),
-            begun: now,
-            ending: false,
-            job,
-        });
+    fn weigh(&mut self, source: SourceId, weight: u32, outputs: &mut Vec<Output>) {
+        self.lanes.weigh(source, weight);
+        if weight == 0 {
+            self.end(|current| current.job.id.source == source, outputs);
+        }
+    }
+
+    /// Ends the jobs that `which` names.
+    fn end(&mut self, which: impl Fn(&Current) -> bool, outputs: &mut Vec<Output>) {
+        for current in self.jobs.iter_mut().filter(|current| !current.ending && which(current)) {
+            current.ending = true;
+            outputs.push(Output::Abandon(current.job.id));
+        }
+    }
+
+    /// Begins the jobs that wait, in the place of those before them.
+    fn begin(&mut self, now: Instant, outputs: &mut Vec<Output>) {
+        let is_at_work = |source: SourceId| {
+            self.jobs.iter().any(|current| !current.ending && current.job.id.source == source)
+        };
+        let at_work: Vec<SourceId> = self.lanes.sources().filter(|s| is_at_work(*s)).collect();
+        for job in self.lanes.due(&at_work, now) {
+            self.end(|current| current.job.id.source == job.id.source, outputs);
+            self.jobs.push(Current::new(job, self.roster.members(), now));
+        }
     }
 
     fn scanned(&mut self, device: DeviceId, batch: &Batch, scan: &Scan, outputs: &mut Vec<Output>) {
-        let Some(current) = self.current.as_mut().filter(|current| current.job.id == batch.job.id)
-        else {
+        let Some(current) = find(&mut self.jobs, batch.job.id) else {
             return; // of a job that has its report
         };
         if !self.roster.has(device) {
             return; // dismissed: what it held was given back
         }
         self.roster.observe(device, batch.region.len(), scan.elapsed);
+        current.tested(device, batch.region.len());
         let hits = Hits::verified(batch, scan);
         current.counters.wrong += hits.wrong;
         let (reason, fault) = current.judge(batch, scan, &hits);
@@ -184,6 +210,9 @@ impl Engine {
             // Hashes that the device did not hold are accounted for elsewhere, and so are the hits.
             self.fault(device, error.to_string(), outputs);
             return;
+        }
+        if reason.is_some() {
+            self.lanes.unspend(batch.job.id.source, batch.region.len());
         }
         let shares = current.count(hits.candidates, reason.is_some());
         outputs.extend(shares.into_iter().map(|share| Output::Found(device, share)));
@@ -199,14 +228,15 @@ impl Engine {
         region: Region,
         outputs: &mut Vec<Output>,
     ) {
-        let Some(current) = self.current.as_mut().filter(|current| current.job.id == job) else {
-            return;
-        };
+        let Some(current) = find(&mut self.jobs, job) else { return };
         if !self.roster.has(device) {
             return; // dismissed meanwhile: these hashes were given back with all that it held
         }
         match current.ledger.give_back(device, region, Reason::Ended) {
-            Ok(()) => self.roster.release(device, region.len()),
+            Ok(()) => {
+                current.release(device, region.len());
+                self.lanes.unspend(job.source, region.len());
+            }
             Err(error) => self.fault(device, error.to_string(), outputs),
         }
     }
@@ -224,149 +254,49 @@ impl Engine {
         if self.roster.leave(device) {
             outputs.push(Output::Dismiss(device, why));
         }
-        if let Some(current) = &mut self.current {
-            current.ledger.give_back_all(device, Reason::Lost);
+        for current in &mut self.jobs {
+            let lost = current.lose(device);
+            self.lanes.unspend(current.job.id.source, lost);
         }
     }
 
     /// Tops up the devices that run low.
     fn assign(&mut self, outputs: &mut Vec<Output>) {
-        let Some(current) = self.current.as_mut().filter(|current| !current.ending) else { return };
-        let filter = current.job.filter();
-        for (device, width, mut want) in self.roster.wants(current.ledger.free()) {
-            // What was given back lies in pieces: one of them may be less than the device needs.
-            while let Some(region) = current.ledger.take(device, width.with(filter), want) {
-                // The last nonce of many headers may be more than was wanted.
-                want = want.saturating_sub(region.len());
-                self.roster.hold(device, region.len());
-                outputs.push(Output::Assign(
-                    device,
-                    Assignment {
-                        job: Arc::clone(&current.job),
-                        region,
-                        filter,
-                        batch_cap: current.batch_cap,
-                    },
-                ));
+        self.jobs.iter_mut().for_each(Current::begin_round);
+        for device in self.roster.members() {
+            let is_active = |current: &&Current| !current.ending;
+            let held =
+                self.jobs.iter().filter(is_active).map(|current| current.holds(device)).sum();
+            while let Some(current) = self.lanes.next(&mut self.jobs) {
+                let Some((width, want)) = self.roster.wants(device, held, current.offered) else {
+                    break;
+                };
+                let given = current.give(device, width, want, outputs);
+                self.lanes.spend(current.job.id.source, given);
+                if given > 0 {
+                    break;
+                }
+                // Nobody can take what is free of it: what was given back lies in too many pieces.
+                current.is_stuck = true;
             }
         }
     }
 
-    /// Ends the job when nobody holds any of it. Whoever could take more just did: what is free then
-    /// stays free.
+    /// Ends the jobs of which nobody holds any, and nobody can take any.
     fn finish(&mut self, now: Instant, outputs: &mut Vec<Output>) {
-        if let Some(current) = self.current.take_if(|current| current.ledger.tally().held == 0) {
-            let elapsed = now.saturating_duration_since(current.begun);
-            outputs.push(Output::Finished(current.report(&self.roster, elapsed)));
+        let nobody = self.roster.is_empty();
+        for current in self.jobs.extract_if(.., |current| {
+            let no_more = current.ending || current.is_stuck || nobody;
+            current.ledger.tally().held == 0 && (no_more || current.ledger.free() == 0)
+        }) {
+            self.lanes.add(current.job.id.source, current.ledger.tally(), &current.counters);
+            outputs.push(Output::Finished(current.report(&self.roster, now)));
         }
     }
 }
 
-/// The hits of a report after each was hashed.
-#[derive(Default)]
-struct Hits {
-    /// Distinct, in the order of the report.
-    candidates: Vec<(Hit, BlockHash)>,
-    wrong: u64,
-    first_wrong: Option<String>,
-}
-
-impl Hits {
-    fn verified(batch: &Batch, scan: &Scan) -> Self {
-        let mut hits = Self::default();
-        let mut seen = HashSet::new();
-        for &hit in &scan.hits {
-            let bad = match verify(batch, hit) {
-                // Where one hash was tested twice, another was perhaps not tested.
-                Ok(_) if !seen.insert(hit) => {
-                    format!("nonce {:#010x} of header {} is reported twice", hit.nonce, hit.header)
-                }
-                Ok(hash) => {
-                    hits.candidates.push((hit, hash));
-                    continue;
-                }
-                Err(bad) => bad.to_string(),
-            };
-            hits.wrong += 1;
-            hits.first_wrong.get_or_insert(bad);
-        }
-        hits
-    }
-}
-
-impl Current {
-    /// Why the hashes of a batch go back, if they do, and what the device did wrong, if it did.
-    fn judge(
-        &mut self,
-        batch: &Batch,
-        scan: &Scan,
-        hits: &Hits,
-    ) -> (Option<Reason>, Option<String>) {
-        if scan.region != batch.region {
-            let why = format!("it was given {} and reports on {}", batch.region, scan.region);
-            return (Some(Reason::Partial), Some(why));
-        }
-        match (&scan.coverage, &hits.first_wrong) {
-            (_, Some(bad)) => (Some(Reason::WrongHit), Some(format!("a wrong hit: {bad}"))),
-            (Coverage::Partial { why }, None) => {
-                (Some(Reason::Partial), Some(format!("an incomplete report: {why}")))
-            }
-            (Coverage::Overflow { found }, None) => {
-                match self.overflowed(batch.region.len(), *found) {
-                    None => (Some(Reason::Overflow), None),
-                    why => (Some(Reason::Partial), why),
-                }
-            }
-            (Coverage::Full, None) => (None, None),
-        }
-    }
-
-    /// Makes batches so small that the hits found here would fit. Returns why that cannot be.
-    fn overflowed(&mut self, hashes: u64, found: u64) -> Option<String> {
-        let most = HITS_PER_BATCH as u64;
-        if found <= most || found > hashes {
-            // What it said of others was no truer: batches need not stay small for the whole job.
-            self.batch_cap = self.job.filter().batch_cap();
-            return Some(format!(
-                "it counts {found} hits in {hashes} hashes, and calls that an overflow"
-            ));
-        }
-        let parts = found.div_ceil(most) * 2;
-        self.batch_cap = self.batch_cap.min((hashes / parts).max(most));
-        None
-    }
-
-    /// Counts candidates that are new, and returns those that are shares. What is `rescanned` shows
-    /// the same candidates again; what is not is never seen again, so nothing of it is remembered.
-    fn count(&mut self, candidates: Vec<(Hit, BlockHash)>, rescanned: bool) -> Vec<Share> {
-        let mut shares = Vec::new();
-        for (hit, hash) in candidates {
-            let is_new = if rescanned { self.known.insert(hit) } else { !self.known.remove(&hit) };
-            if !is_new {
-                continue;
-            }
-            self.counters.candidates += 1;
-            if chain::meets(&hash, &self.job.target) {
-                self.counters.shares += 1;
-                let header = self.job.header(hit);
-                shares.push(Share { job: self.job.id, number: hit.header, header, hash });
-            }
-        }
-        shares
-    }
-
-    fn report(self, roster: &Roster, elapsed: Duration) -> JobReport {
-        let tally = self.ledger.tally().clone();
-        JobReport {
-            job: self.job.id,
-            space: self.job.space(),
-            complete: self.ledger.is_complete(),
-            tally,
-            counters: self.counters,
-            elapsed,
-            devices: roster.reports(),
-        }
-    }
+fn find(jobs: &mut [Current], id: JobId) -> Option<&mut Current> {
+    jobs.iter_mut().find(|current| current.job.id == id)
 }
 
 #[cfg(test)]

@@ -16,6 +16,30 @@ pub struct Counters {
     pub shares: u64,
 }
 
+/// The account of several jobs: sums of theirs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Where the hashes are.
+    pub tally: Tally,
+    /// What was found.
+    pub counters: Counters,
+}
+
+impl Account {
+    /// Adds a job.
+    pub fn add(&mut self, tally: &Tally, counters: &Counters) {
+        self.tally.assigned += tally.assigned;
+        self.tally.scanned += tally.scanned;
+        self.tally.held += tally.held;
+        for (reason, hashes) in &tally.given_back {
+            *self.tally.given_back.entry(*reason).or_default() += hashes;
+        }
+        self.counters.candidates += counters.candidates;
+        self.counters.wrong += counters.wrong;
+        self.counters.shares += counters.shares;
+    }
+}
+
 /// The account of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobReport {

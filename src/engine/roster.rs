@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{DeviceId, DeviceReport};
+use super::DeviceId;
 use crate::work::{Speed, Width};
 
 /// A device holds about this much work: long enough that it never waits for the engine, short enough
@@ -17,29 +17,27 @@ const FIRST_ASSIGNMENT: u64 = 1 << 12;
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     members: BTreeMap<DeviceId, Member>,
-    /// Devices that left while the job was at work.
-    left: Vec<DeviceReport>,
+    /// The mistakes of those who left.
+    left: BTreeMap<DeviceId, u32>,
 }
 
 #[derive(Debug)]
 struct Member {
     width: Width,
     speed: Speed,
-    holds: u64,
-    tested: u64,
     faults: u32,
 }
 
 impl Roster {
     pub(super) fn join(&mut self, device: DeviceId, width: Width) {
-        let member = Member { width, speed: Speed::default(), holds: 0, tested: 0, faults: 0 };
+        let member = Member { width, speed: Speed::default(), faults: 0 };
         self.members.entry(device).or_insert(member);
     }
 
     /// Whether the device was there.
     pub(super) fn leave(&mut self, device: DeviceId) -> bool {
         let member = self.members.remove(&device);
-        self.left.extend(member.as_ref().map(|member| member.report(device)));
+        self.left.extend(member.as_ref().map(|member| (device, member.faults)));
         member.is_some()
     }
 
@@ -47,36 +45,19 @@ impl Roster {
         self.members.contains_key(&device)
     }
 
-    pub(super) fn holds(&self, device: DeviceId) -> u64 {
-        self.members.get(&device).map_or(0, |member| member.holds)
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
-    pub(super) fn new_job(&mut self) {
-        self.left.clear();
-        for member in self.members.values_mut() {
-            member.holds = 0;
-            member.tested = 0;
-        }
-    }
-
-    pub(super) fn hold(&mut self, device: DeviceId, hashes: u64) {
-        if let Some(member) = self.members.get_mut(&device) {
-            member.holds += hashes;
-        }
-    }
-
-    pub(super) fn release(&mut self, device: DeviceId, hashes: u64) {
-        if let Some(member) = self.members.get_mut(&device) {
-            member.holds = member.holds.saturating_sub(hashes);
-        }
+    pub(super) fn members(&self) -> Vec<DeviceId> {
+        self.members.keys().copied().collect()
     }
 
     /// A batch ended, believed or not.
     pub(super) fn observe(&mut self, device: DeviceId, hashes: u64, elapsed: Duration) {
-        self.release(device, hashes);
-        let Some(member) = self.members.get_mut(&device) else { return };
-        member.tested += hashes;
-        member.speed.observe(hashes, elapsed);
+        if let Some(member) = self.members.get_mut(&device) {
+            member.speed.observe(hashes, elapsed);
+        }
     }
 
     /// Counts a mistake and returns how many there were.
@@ -87,35 +68,35 @@ impl Roster {
         })
     }
 
-    /// The devices whose stock is half used, with how many headers each takes at once and how many hashes
-    /// it should get of the `free` ones.
-    pub(super) fn wants(&self, free: u64) -> Vec<(DeviceId, Width, u64)> {
+    /// The mistakes of a device since the run began.
+    pub(super) fn faults(&self, device: DeviceId) -> u32 {
+        let member = self.members.get(&device).map(|member| member.faults);
+        member.or_else(|| self.left.get(&device).copied()).unwrap_or_default()
+    }
+
+    /// How many headers a device takes at once, and how many of a job's `free` hashes it should get, if the
+    /// stock that it `holds` is half used.
+    pub(super) fn wants(&self, device: DeviceId, holds: u64, free: u64) -> Option<(Width, u64)> {
+        let member = self.members.get(&device)?;
+        let stock = member.stock();
+        if holds > stock / 2 {
+            return None;
+        }
         // Near the end everybody gets a share in proportion to its speed, so that all end together.
         // Who was not measured yet gets an equal one.
         #[expect(clippy::cast_precision_loss, reason = "a few devices")]
         let equal = 1.0 / self.members.len() as f64;
         let total: f64 = self.members.values().filter_map(|member| member.speed.per_second()).sum();
-        self.members
-            .iter()
-            .filter_map(|(device, member)| {
-                let stock = member.stock();
-                let share = member.speed.per_second().map_or(equal, |speed| speed / total.max(1.0));
-                #[expect(
-                    clippy::cast_precision_loss,
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "an estimate; a share of the free hashes is positive; the cast saturates"
-                )]
-                let fair = (free as f64 * share) as u64;
-                let want = stock.saturating_sub(member.holds).min(fair.max(member.smallest()));
-                (member.holds <= stock / 2 && want > 0).then_some((*device, member.width, want))
-            })
-            .collect()
-    }
-
-    pub(super) fn reports(&self) -> Vec<DeviceReport> {
-        let here = self.members.iter().map(|(device, member)| member.report(*device));
-        self.left.iter().cloned().chain(here).collect()
+        let share = member.speed.per_second().map_or(equal, |speed| speed / total.max(1.0));
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate; a share of the free hashes is positive; the cast saturates"
+        )]
+        let fair = (free as f64 * share) as u64;
+        let want = stock.saturating_sub(holds).min(fair.max(member.smallest()));
+        (want > 0).then_some((member.width, want))
     }
 }
 
@@ -136,9 +117,5 @@ impl Member {
     /// Less than this is not worth an assignment of its own.
     fn smallest(&self) -> u64 {
         self.stock().div_ceil(16)
-    }
-
-    fn report(&self, device: DeviceId) -> DeviceReport {
-        DeviceReport { device, tested: self.tested, faults: self.faults }
     }
 }

@@ -5,15 +5,16 @@ mod soak;
 mod world;
 
 use std::num::NonZeroU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bitcoin::Target;
 
 use self::world::{BATCH_TIME, Interruption, World, easy, truth};
 use super::*;
-use crate::chain::{KNOWN_BLOCKS, KnownBlock, block_hash, with_nonce};
+use crate::chain::{self, KNOWN_BLOCKS, KnownBlock, block_hash, with_nonce};
 use crate::device::sim::{Fault, Fired, Script, Sim};
-use crate::work::{Filter, Nonces, Rolls};
+use crate::limits::HITS_PER_BATCH;
+use crate::work::{Coverage, Filter, Hit, Nonces, Rolls};
 
 const A: DeviceId = DeviceId(0);
 const B: DeviceId = DeviceId(1);
@@ -159,7 +160,7 @@ mod rolling {
             }
             let widest = world.story.believed.iter().map(|region| region.headers.len()).max();
             assert!(widest >= Some((1 << 16) - 8), "{widest:?}");
-            assert!(world.engine.current.is_none());
+            assert!(world.engine.jobs.is_empty());
         }
     }
 

@@ -31,7 +31,7 @@ impl Table {
                 self.given.push((*device, assignment.region));
             }
         }
-        if let Some(current) = &self.engine.current {
+        for current in &self.engine.jobs {
             assert_eq!(current.ledger.audit(), Ok(()));
         }
         outputs
@@ -62,7 +62,7 @@ impl Table {
     }
 
     fn account(&self) -> (Tally, Counters) {
-        let (tally, counters) = self.engine.progress().unwrap();
+        let (tally, counters) = self.engine.progress(self.engine.jobs[0].job.id).unwrap();
         (tally.clone(), *counters)
     }
 }
@@ -134,12 +134,12 @@ fn a_report_on_another_job_changes_nothing() {
     let nonces = table.first(A, 256);
     let mine: Vec<Hit> = hits.into_iter().filter(|hit| nonces.contains(*hit)).collect();
     table.job = Arc::new(Job { id: JobId::only(9), ..job });
-    let before = (table.account(), table.engine.roster.holds(A), table.engine.roster.reports());
+    let before = (table.account(), table.engine.jobs[0].holds(A), table.engine.roster.faults(A));
     assert!(table.report(A, nonces, &mine, Coverage::Full).is_empty());
     let gave_back = Input::GaveBack { device: A, job: JobId::only(9), region: nonces };
     assert!(table.tell(gave_back).is_empty());
     assert!(table.tell(Input::End(JobId::only(9))).is_empty());
-    let after = (table.account(), table.engine.roster.holds(A), table.engine.roster.reports());
+    let after = (table.account(), table.engine.jobs[0].holds(A), table.engine.roster.faults(A));
     assert_eq!(after, before);
 }
 
@@ -188,7 +188,7 @@ fn a_candidate_that_is_found_again_counts_once() {
     let partial = Coverage::Partial { why: "a workgroup is missing".to_owned() };
     let outputs = table.report(A, nonces, &mine, partial);
     assert_eq!(shares(&outputs), mine.len(), "a true hit is true whoever reports it");
-    let known = |table: &Table| table.engine.current.as_ref().unwrap().known.len();
+    let known = |table: &Table| table.engine.jobs[0].known.len();
     assert_eq!(known(&table), mine.len());
     // The nonces go to whoever is next.
     table.report(B, table.first(B, 4096), &hits_in(&hits, table.first(B, 4096)), Coverage::Full);
@@ -269,10 +269,11 @@ fn a_device_gets_all_that_it_needs_at_once_though_it_lies_in_pieces() {
 #[test]
 fn a_job_that_the_ledger_cannot_cut_any_further_ends() {
     let mut table = Table::new(small(1, 0, 1 << 32, easy(8)));
-    let ledger = &mut table.engine.current.as_mut().unwrap().ledger;
+    let job = &mut table.engine.jobs[0];
     let shatterer = DeviceId(9);
-    ledger.give_back_all(A, Reason::Lost);
-    ledger.give_back_all(B, Reason::Lost);
+    job.lose(A);
+    job.lose(B);
+    let ledger = &mut job.ledger;
     while ledger.take(shatterer, Width::ONE, 1 << 32).is_some() {}
     for place in 0..LEDGER_INTERVALS as u64 / 2 {
         let nonces = Nonces::new(place << 17, (place << 17) + 1).unwrap();

@@ -184,7 +184,7 @@ impl World {
 
     /// Gives the engine an input and carries out what it says.
     fn tell(&mut self, input: Input) -> Option<JobReport> {
-        let scanned_before = self.engine.progress().map(|(tally, _)| tally.scanned);
+        let scanned_before = self.scanned();
         let batch = match &input {
             Input::Scanned { device, batch, scan } => {
                 let has_overflowed = matches!(scan.coverage, Coverage::Overflow { .. });
@@ -223,7 +223,7 @@ impl World {
         }
         let scanned = match &report {
             Some(report) => Some(report.tally.scanned),
-            None => self.engine.progress().map(|(tally, _)| tally.scanned),
+            None => self.scanned(),
         };
         if let Some((region, coverage)) = batch.filter(|_| scanned != scanned_before) {
             assert_eq!(coverage, Coverage::Full);
@@ -239,11 +239,17 @@ impl World {
 
     /// What must be true after every event.
     fn audit(&self) {
-        let Some(current) = &self.engine.current else { return };
-        assert_eq!(current.ledger.audit(), Ok(()));
-        let members = (0..).take(self.seats.len()).map(DeviceId);
-        let held: u64 = members.map(|device| self.engine.roster.holds(device)).sum();
-        assert_eq!(held, current.ledger.tally().held, "the roster disagrees with the ledger");
+        for current in &self.engine.jobs {
+            assert_eq!(current.ledger.audit(), Ok(()));
+            let members = (0..).take(self.seats.len()).map(DeviceId);
+            let held: u64 = members.map(|device| current.holds(device)).sum();
+            assert_eq!(held, current.ledger.tally().held, "the parts disagree with the ledger");
+        }
+    }
+
+    /// Hashes of the present job that were tested.
+    fn scanned(&self) -> Option<u64> {
+        self.engine.jobs.first().map(|current| current.ledger.tally().scanned)
     }
 
     /// What must be true of every report.
@@ -269,7 +275,7 @@ impl World {
             report.space.headers.covers(region.headers) && report.space.nonces.covers(region.nonces)
         }));
         assert_eq!(sum, tally.scanned);
-        assert!(self.engine.current.is_none());
+        assert!(self.engine.jobs.is_empty());
     }
 
     /// What `runtime::drive` does between two waits for the device.
@@ -325,7 +331,7 @@ impl World {
     }
 
     fn has_free(&self) -> bool {
-        self.engine.current.as_ref().is_some_and(|job| !job.ending && job.ledger.free() > 0)
+        self.engine.jobs.iter().any(|job| !job.ending && job.ledger.free() > 0)
     }
 
     fn recklessly(&self, assignment: Assignment) -> Assignment {
