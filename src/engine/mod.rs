@@ -6,6 +6,7 @@
 mod current;
 mod lanes;
 mod ledger;
+pub mod outbox;
 mod report;
 mod roster;
 

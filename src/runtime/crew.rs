@@ -1,38 +1,19 @@
-//! Threads, mailboxes and shutdown: one thread per device, the engine on the caller's.
+//! Open devices with a thread each, and the engine that feeds them.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::Stop;
 use crate::device::driver::Driver;
 use crate::device::{Device, DeviceInfo};
-use crate::engine::{Counters, DeviceId, Engine, Input, JobReport, Output, Tally};
+use crate::engine::{Account, Counters, DeviceId, Engine, Input, JobReport, Output, Tally};
 use crate::limits::{BATCH_DEADLINE, STOP_DEADLINE};
-use crate::work::{Assignment, Batch, Job, JobId, Region, Scan, Share};
-
-/// A request to stop, which can be made from a signal handler's thread.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// How soon a request is noticed by those who wait for something else meanwhile.
-    pub const TICK: Duration = Duration::from_millis(100);
-
-    /// Asks everybody to stop.
-    pub fn request(&self) {
-        // Relaxed: the flag guards no other data.
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether somebody asked.
-    #[must_use]
-    pub fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::work::{Assignment, Batch, Job, JobId, Region, Scan, Share, SourceId};
 
 /// What the caller hears while a job is at work.
 #[derive(Debug)]
@@ -61,6 +42,7 @@ pub struct Crew {
     engine: Engine,
     seats: Vec<Seat>,
     events: Receiver<Event>,
+    waker: Waker,
     stop: Stop,
     /// When the request to stop was noticed.
     stopped: Option<Instant>,
@@ -79,6 +61,25 @@ struct Seat {
     deadline: Duration,
 }
 
+/// Ends a wait of [`Crew::wait`], from any thread.
+#[derive(Clone)]
+pub struct Waker {
+    events: Sender<Event>,
+    /// Whether it will wake up already: it does so once, however often it is told.
+    told: Arc<AtomicBool>,
+}
+
+impl Waker {
+    /// Wakes the crew up.
+    pub fn wake(&self) {
+        // Acquire and release: what was written before the call is seen by who wakes up.
+        if !self.told.swap(true, Ordering::AcqRel) {
+            // Nobody waits any more when the crew was dropped.
+            let _ = self.events.send(Event::Woken);
+        }
+    }
+}
+
 enum Order {
     Work(Assignment),
     Abandon(JobId),
@@ -90,6 +91,7 @@ enum Event {
     GaveBack(DeviceId, JobId, Region),
     Failed(DeviceId, String),
     Gone(DeviceId),
+    Woken,
 }
 
 impl Crew {
@@ -116,7 +118,8 @@ impl Crew {
             engine.handle(Input::Joined(id, info.width), heard, &mut Vec::new());
             seats.push(Seat { info, mailbox: Some(mailbox), gone: false, heard, deadline });
         }
-        Self { engine, seats, events, stop, stopped: None }
+        let waker = Waker { events: sender, told: Arc::default() };
+        Self { engine, seats, events, waker, stop, stopped: None }
     }
 
     /// What the devices are, by their id.
@@ -131,75 +134,100 @@ impl Crew {
         self.seats.iter().any(|seat| seat.mailbox.is_some())
     }
 
+    /// What ends a wait.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// What was done for each source.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeMap<SourceId, Account> {
+        self.engine.accounts()
+    }
+
     /// Works on a job until it is scanned, `observe` ends it, or a stop is requested.
     pub fn work(&mut self, job: Job, mut observe: impl FnMut(Notice<'_>) -> Flow) -> JobReport {
         let id = job.id;
-        let mut inputs = vec![Input::Job(Arc::new(job))];
+        let mut outputs = self.tell(Input::Job(Arc::new(job)));
         let mut ended = false;
         loop {
-            let mut outputs = Vec::new();
-            for input in inputs.drain(..) {
-                self.engine.handle(input, Instant::now(), &mut outputs);
-            }
             let mut flow = Flow::Continue;
-            let mut finished = None;
             for output in outputs {
-                match output {
-                    Output::Finished(report) => finished = Some(report),
-                    output => flow = self.carry_out(output, &mut observe).or(flow),
-                }
-            }
-            if let Some(report) = finished {
-                return report;
+                let notice = match &output {
+                    Output::Finished(report) if report.job == id => return report.clone(),
+                    Output::Found(device, share) => Notice::Found(*device, share),
+                    Output::Fault(device, why) => Notice::Fault(*device, why),
+                    Output::Dismiss(device, why) => Notice::Dismissed(*device, why),
+                    _ => continue,
+                };
+                flow = observe(notice).or(flow);
             }
             if let Some((tally, counters)) = self.engine.progress(id) {
                 flow = observe(Notice::Progress(tally, counters)).or(flow);
             }
-            if !ended && (flow == Flow::End || self.stop.is_requested()) {
+            outputs = if !ended && (flow == Flow::End || self.stop.is_requested()) {
                 ended = true;
-                inputs.push(Input::End(id));
-                continue;
-            }
-            match self.events.recv_timeout(Stop::TICK) {
-                Ok(event) => inputs.extend(self.input(event)),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    // No thread is left, so nobody else reports that the devices are gone.
-                    let everybody = (0..).zip(&self.seats).map(|(number, _)| DeviceId(number));
-                    inputs.extend(everybody.map(|device| Input::Failed {
-                        device,
-                        why: "its thread ended".to_owned(),
-                    }));
-                    inputs.push(Input::End(id));
-                }
-            }
-            // All that was said comes first: `observe` may have taken longer than a device may.
-            while let Ok(event) = self.events.try_recv() {
-                inputs.extend(self.input(event));
-            }
-            inputs.extend(self.hung(Instant::now()));
+                self.tell(Input::End(id))
+            } else {
+                self.wait(Stop::TICK)
+            };
         }
     }
 
-    fn carry_out(&mut self, output: Output, observe: &mut impl FnMut(Notice<'_>) -> Flow) -> Flow {
+    /// Tells the engine something and carries out what follows from it. Returns what is left to the caller:
+    /// shares, faults, dismissed devices, finished jobs.
+    pub fn tell(&mut self, input: Input) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        self.engine.handle(input, Instant::now(), &mut outputs);
+        outputs.retain(|output| self.carry_out(output));
+        outputs
+    }
+
+    /// Waits until a device says something, the waker is told, or `limit` has passed, and does what
+    /// [`tell`](Self::tell) does with all that was said.
+    pub fn wait(&mut self, limit: Duration) -> Vec<Output> {
+        let now = Instant::now();
+        let due = self.engine.deadline().map(|deadline| deadline.saturating_duration_since(now));
+        let limit = limit.min(Stop::TICK).min(due.unwrap_or(limit));
+        let mut outputs = Vec::new();
+        let mut event = self.events.recv_timeout(limit).ok();
+        // All that was said comes first: the caller may have taken longer than a device may.
+        while let Some(said) = event {
+            let input = self.input(said);
+            outputs.extend(input.into_iter().flat_map(|input| self.tell(input)));
+            event = self.events.try_recv().ok();
+        }
+        for hung in self.hung(Instant::now()) {
+            outputs.extend(self.tell(hung));
+        }
+        if self.engine.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+            outputs.extend(self.tell(Input::Tick));
+        }
+        outputs
+    }
+
+    /// Does what concerns devices. Returns whether the caller should hear of it.
+    fn carry_out(&mut self, output: &Output) -> bool {
         match output {
-            Output::Assign(device, assignment) => self.post(device, Order::Work(assignment)),
+            Output::Assign(device, assignment) => {
+                self.post(*device, Order::Work(assignment.clone()));
+                false
+            }
             Output::Abandon(job) => {
                 for number in (0..).take(self.seats.len()) {
-                    self.post(DeviceId(number), Order::Abandon(job));
+                    self.post(DeviceId(number), Order::Abandon(*job));
                 }
+                false
             }
-            Output::Dismiss(device, why) => {
+            Output::Dismiss(device, _) => {
                 if let Some(seat) = self.seats.get_mut(usize::from(device.0)) {
                     seat.mailbox = None;
                 }
-                return observe(Notice::Dismissed(device, &why));
+                true
             }
-            Output::Found(device, share) => return observe(Notice::Found(device, &share)),
-            Output::Fault(device, why) => return observe(Notice::Fault(device, &why)),
-            Output::Finished(_) => {}
+            Output::Found(..) | Output::Fault(..) | Output::Finished(_) => true,
         }
-        Flow::Continue
     }
 
     /// A device whose thread ended gets nothing; its failure is on the way as an event.
@@ -253,6 +281,10 @@ impl Crew {
                 if let Some(seat) = self.seats.get_mut(usize::from(device.0)) {
                     seat.gone = true;
                 }
+                None
+            }
+            Event::Woken => {
+                self.waker.told.store(false, Ordering::Release);
                 None
             }
         }
