@@ -187,3 +187,9 @@ pub const TEMPLATE_TRANSACTIONS: usize = 65_535;
 
 /// Text of a pool or node that is shown or kept, in characters.
 pub const FOREIGN_TEXT: usize = 200;
+
+/// Bytes of the journal before it is put aside; that and the one before it take twice as much disk.
+pub const JOURNAL_FILE: u64 = 64 << 20;
+
+/// Words of sources that wait to be shown; more are dropped, verdicts apart.
+pub const INBOX: usize = 1024;

@@ -1,6 +1,8 @@
 //! Threads, mailboxes, files and shutdown: one thread per device, the engine on the caller's, one for the network.
 
 mod crew;
+pub mod journal;
+pub mod vault;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
