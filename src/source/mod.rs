@@ -3,6 +3,7 @@
 //! Each source is a state machine without socket, thread or clock: bytes and the time go in, bytes and
 //! [`Event`]s come out. `runtime` carries both.
 
+pub mod backoff;
 pub mod failover;
 pub mod gbt;
 pub mod location;
