@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use bitcoin::address::{Address, NetworkUnchecked};
+use bitcoin::script::PushBytes;
 use bitcoin::script::witness_program::WitnessProgram;
 use bitcoin::script::witness_version::WitnessVersion;
 use bitcoin::{Amount, Network, Script, ScriptBuf, Transaction, bech32};
@@ -193,7 +194,7 @@ impl Output {
         }
         if self.script.is_op_return() {
             let pushes = self.script.instructions().map_while(Result::ok);
-            let data: usize = pushes.filter_map(|push| push.push_bytes().map(|b| b.len())).sum();
+            let data: usize = pushes.filter_map(|push| push.push_bytes().map(PushBytes::len)).sum();
             return format!("OP_RETURN, {data} bytes");
         }
         format!("script of {} bytes", self.script.len())
