@@ -185,6 +185,50 @@ pub const NODE_ANSWER: usize = 32 << 20;
 /// Transactions of a template: a block of 4 MB has fewer.
 pub const TEMPLATE_TRANSACTIONS: usize = 65_535;
 
+/// Bytes of all transactions of a template: a block may weigh four million, and a byte weighs one at least.
+pub const TEMPLATE_BYTES: usize = 4_000_000;
+
+/// Characters of the name that a node gives a template for its long poll: Core's have 64 and a number.
+pub const LONGPOLL_ID: usize = 256;
+
+/// Bytes of the miner's text in his coinbase. Height and extranonce take up to 19 of the script's 100; the
+/// rest is for what a node adds.
+pub const COINBASE_TAG: usize = 64;
+
+/// Jobs of a node whose solutions can still be made blocks. Each may hold a template of some MB, and no
+/// device works on any but the last one for longer than a batch takes.
+pub const TEMPLATES_REMEMBERED: usize = 8;
+
+/// Solved blocks that wait for their answer; more stay on disk until the next start.
+pub const SOLVED_BLOCKS: usize = 64;
+
+/// Previous blocks for which a solution was given to the node.
+pub const SOLVED_TIPS: usize = 64;
+
+/// Longest wait for a node's answer to a small question.
+pub const NODE_CALL: Duration = Duration::from_secs(15);
+
+/// Longest wait for a template, a verified proposal or a submitted block: a node that checks another block
+/// at the same time may take long.
+pub const NODE_WORK: Duration = Duration::from_secs(60);
+
+/// How long a long poll may last. Bitcoin Core answers after a minute or two wherever there are new
+/// transactions; on a quiet chain the connection shows by this that it still lives.
+pub const LONGPOLL: Duration = Duration::from_secs(600);
+
+/// Failures of a node in a row, while there is a job, before the source counts as down.
+pub const NODE_FAILURES: u32 = 3;
+
+/// First and longest wait before a solved block is given to its node again; it doubles in between.
+pub const BLOCK_RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+
+/// How long, and how often at least, a solved block is tried before its share counts as expired. The block
+/// itself is tried on.
+pub const BLOCK_PATIENCE: (Duration, u32) = (Duration::from_secs(600), 50);
+
+/// Wait between two tries of a block after that.
+pub const BLOCK_RETRY_LATE: Duration = Duration::from_secs(60);
+
 /// Text of a pool or node that is shown or kept, in characters.
 pub const FOREIGN_TEXT: usize = 200;
 

@@ -248,6 +248,13 @@ pub fn witness_commitment(witness_root: WitnessMerkleNode, reserved: &[u8; 32]) 
     Builder::new().push_opcode(OP_RETURN).push_slice(data).into_script()
 }
 
+/// Whether an output script commits to all witnesses. Source: BIP 141.
+#[must_use]
+pub fn is_witness_commitment(script: &Script) -> bool {
+    let [0x6a, 0x24, data @ ..] = script.as_bytes() else { return false };
+    data.len() >= 36 && data.starts_with(&COMMITMENT_HEADER)
+}
+
 /// New coins of the block at `height`, without fees: 50 BTC, halved after every `halving_interval`
 /// blocks.
 ///

@@ -18,7 +18,8 @@ pub mod target;
 
 pub use blocks::{KNOWN_BLOCKS, KnownBlock, is_version_rolled};
 pub use coinbase::{
-    CoinbaseError, CoinbaseParts, decode_height, height_script, subsidy, witness_commitment,
+    CoinbaseError, CoinbaseParts, decode_height, height_script, is_witness_commitment, subsidy,
+    witness_commitment,
 };
 pub use digest::{SHA256_INITIAL, sha256d};
 pub use header::{
