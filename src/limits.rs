@@ -122,7 +122,7 @@ pub const JSON_DEPTH: usize = 16;
 /// Items of an array in JSON from the network, transactions of a template apart.
 pub const JSON_ITEMS: usize = 1024;
 
-/// Bytes of a pool's name for a job.
+/// Bytes of a pool's name for a job or a session.
 pub const POOL_JOB_ID: usize = 256;
 
 /// Bytes of each part of a coinbase around the extranonce. Pools that pay many miners have some KiB.
@@ -140,7 +140,7 @@ pub const EXTRANONCE2: usize = 16;
 /// Jobs of a session whose shares can still be judged.
 pub const JOBS_REMEMBERED: usize = 64;
 
-/// Requests to a pool without an answer; more end the session.
+/// Shares sent to a pool without an answer yet; further ones wait until answers come.
 pub const UNANSWERED: usize = 4096;
 
 /// Shares of a source that wait for their verdict; more are withheld.
@@ -237,3 +237,22 @@ pub const JOURNAL_FILE: u64 = 64 << 20;
 
 /// Words of sources that wait to be shown; more are dropped, verdicts apart.
 pub const INBOX: usize = 1024;
+/// Bytes of the id of a pool's request, where it is text: a UUID has 36.
+pub const REQUEST_ID: usize = 64;
+
+/// Seconds by which a job's time may be moved ahead: blocks more than 7200 s in the future are refused,
+/// and clocks differ.
+pub const TIME_AHEAD: u32 = 7000;
+
+/// Longest wait for a pool's answers to subscription and login. A login can take a look-up of an address.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Answers to a pool's requests in a second, and as many messages and warnings about it: more help nobody.
+pub const TALK_PER_SECOND: u32 = 10;
+
+/// Hashes of shares of a session by which one that is found twice is known: half a minute of the most
+/// that are sent, in 5 MB.
+pub const SHARES_REMEMBERED: usize = 1 << 16;
+
+/// Seconds between shares of one source that a miner asks a pool for, when it may suggest a difficulty.
+pub const SHARE_INTERVAL: f64 = 3.0;
