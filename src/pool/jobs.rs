@@ -277,3 +277,95 @@ fn replayed(block: &KnownBlock) -> Result<Arc<Template>, HeaderError> {
         outputs: vec![TxOut { value: Amount::ZERO, script_pubkey: says }],
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::consensus::deserialize;
+    use bitcoin::hashes::Hash as _;
+    use bitcoin::script::Instruction;
+
+    use super::*;
+
+    fn jobs(options: &Options, now: Instant) -> Jobs {
+        Jobs::new(options, now).unwrap()
+    }
+
+    #[test]
+    fn a_coinbase_is_a_transaction_that_says_what_it_is_worth() {
+        let now = Instant::now();
+        let options = Options { jobs_per_block: 1, ..Options::default() };
+        let mut jobs = jobs(&options, now);
+        for block in KNOWN_BLOCKS.iter().rev() {
+            let job = jobs.next(jobs.due()).pop().unwrap();
+            let extranonces: [&[u8]; 2] = [b"abcd", b"efgh"];
+            let coinbase: Transaction = deserialize(&job.coinbase(extranonces)).unwrap();
+            assert!(coinbase.is_coinbase());
+            let root = TxMerkleNode::from_byte_array(coinbase.compute_txid().to_byte_array());
+            assert_eq!(job.merkle_root(extranonces), root);
+
+            let script = &coinbase.input[0].script_sig;
+            assert!((2..=100).contains(&script.len()));
+            assert_eq!(crate::chain::decode_height(script), Some(block.height));
+            let text = String::from_utf8_lossy(script.as_bytes()).into_owned();
+            assert!(text.contains("adit practice pool, no money") && text.ends_with("abcdefgh"));
+            assert!(script.instructions().all(|instruction| instruction.is_ok()));
+            let [output] = coinbase.output.as_slice() else { panic!("{coinbase:?}") };
+            assert!(output.script_pubkey.is_op_return() && output.value == Amount::ZERO);
+            let said = output.script_pubkey.instructions().last().unwrap().unwrap();
+            assert!(matches!(said, Instruction::PushBytes(text) if text.as_bytes() == WORTHLESS));
+
+            let real = block.header().unwrap();
+            let header = job.template.header;
+            assert_eq!((header.prev_blockhash, header.bits), (real.prev_blockhash, real.bits));
+            assert_eq!((job.time, header.time), (real.time, real.time));
+            let rolled =
+                (header.version.to_consensus() ^ real.version.to_consensus()) & !0x1fff_e000;
+            assert_eq!(rolled, 0);
+        }
+        let again = jobs.next(jobs.due()).pop().unwrap();
+        assert_eq!(again.template.height, KNOWN_BLOCKS.last().unwrap().height, "they repeat");
+    }
+
+    #[test]
+    fn jobs_come_in_time_and_blocks_after_some_of_them() {
+        let begun = Instant::now();
+        let mut jobs = jobs(&Options::default(), begun);
+        let (mut serials, mut generations) = (Vec::new(), Vec::new());
+        for second in 0..=240 {
+            for job in jobs.next(begun + Duration::from_secs(second)) {
+                serials.push(job.serial);
+                generations.push(job.generation);
+                let age = job.time - job.template.header.time;
+                assert_eq!(u64::from(age), second % 120, "time goes on within a block");
+            }
+        }
+        assert_eq!(serials, (1..=9).collect::<Vec<_>>(), "at 0, 30, 60 … 240 s");
+        assert_eq!(generations, [1, 1, 1, 1, 2, 2, 2, 2, 3]);
+
+        let other = jobs.another(begun + Duration::from_secs(241)).unwrap();
+        assert_eq!((other.serial, other.generation), (10, 3));
+        let roots = [[&b"abcd"[..], b"efgh"]; 2].map(|both| other.merkle_root(both));
+        let next = jobs.another(begun + Duration::from_secs(241)).unwrap();
+        assert_ne!(next.merkle_root([b"abcd", b"efgh"]), roots[0], "no two jobs share a hash");
+    }
+
+    #[test]
+    fn a_pool_that_was_asleep_does_not_make_up_for_it() {
+        let begun = Instant::now();
+        let options = Options { job_every: Duration::from_micros(1), ..Options::default() };
+        let mut jobs = jobs(&options, begun);
+        let later = begun + Duration::from_secs(3600);
+        assert_eq!(jobs.next(later).len(), POOL_JOBS_AT_ONCE);
+        assert!(jobs.next(later).is_empty() && jobs.due() > later);
+    }
+
+    #[test]
+    fn a_notify_is_what_a_real_pool_sent() {
+        // foundation-stratum 0.0.42 on regtest.
+        let real = r#"{"id":null,"method":"mining.notify","params":["1","1aac3e9e099eecd5caca5a30e9581205691ed8d67588a81be068e9c63243aa1b","00000000010000000000000000000000000000000000000000000000000000000000000000ffffffff11025d0104aa3f006b08","0000000002f8e5814a0000000016001411111111111111111111111111111111111111110000000000000000266a24aa21a9ed50abb84fc2fd8b4d9bcd15e1ae7b071ea7671ed00858fec2169b36d8194ef49900000000",["1ad5cc2c5bf0571cbe464ee74f0faf8e6d6b5e936fa4223efeb1b1d098b55df0","b695a16ebe06b6ec2d695471ed2a7672308be008f45e615cde3349b148cd4dcd","b9157cf7f98d4a53e5241aef5efbb66d4840293ddd31ef9074b22a94333538d5","fd0631bdc4e2e6f5da6f12196585a2f5a7b7c2871192759e04955ef42242223c"],"30000000","207fffff","6b003fc7",true]}"#;
+        let real: serde_json::Value = serde_json::from_str(real).unwrap();
+        let job = crate::pool::judge::tests::job_of(&real["params"]);
+        let ours: serde_json::Value = serde_json::from_str(&job.notify(true)).unwrap();
+        assert_eq!(ours, real);
+    }
+}

@@ -237,3 +237,6 @@ fn hashed(given: &Given, submission: &Submission, mask: u32) -> Result<Hashed, R
     let is_block = header.target().is_met_by(hash);
     Ok(Hashed { header, hash, difficulty, is_block })
 }
+
+#[cfg(test)]
+pub(super) mod tests;

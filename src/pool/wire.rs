@@ -226,3 +226,202 @@ impl Lines {
 /// A line is too long.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(line: &str) -> Request {
+        Request::parse(line.as_bytes())
+    }
+
+    #[test]
+    fn what_real_miners_send_is_understood() {
+        let configure = parsed(
+            r#"{"id": 1, "method": "mining.configure", "params": [["version-rolling", "minimum-difficulty", "subscribe-extranonce"], {"version-rolling.mask": "1fffe000", "version-rolling.min-bit-count": 2, "minimum-difficulty.value": 512}]}"#,
+        );
+        let extensions = ["version-rolling", "minimum-difficulty", "subscribe-extranonce"];
+        let extensions = extensions.map(str::to_owned).to_vec();
+        let expected = Call::Configure { extensions, mask: 0x1fff_e000, minimum: Some(512.0) };
+        assert_eq!(configure, Request { id: json!(1), call: Ok(expected) });
+
+        let subscribe = parsed(
+            r#"{"id": "a", "method": "mining.subscribe", "params": ["cgminer/4.10", "1f", null]}"#,
+        );
+        let (agent, session) = ("cgminer/4.10".to_owned(), Some("1f".to_owned()));
+        assert_eq!(
+            subscribe,
+            Request { id: json!("a"), call: Ok(Call::Subscribe { agent, session }) }
+        );
+        let bare = Call::Subscribe { agent: String::new(), session: None };
+        for params in
+            ["", r#", "params": []"#, r#", "params": null"#, r#", "params": [null, null]"#]
+        {
+            let line = format!(r#"{{"method": "mining.subscribe"{params}}}"#);
+            assert_eq!(parsed(&line), Request { id: Value::Null, call: Ok(bare.clone()) });
+        }
+
+        let submit = r#"{"id": 4, "method": "mining.submit", "params": ["w.1", "1", "00000002", "6B003fc7", "0001074c", "00002000"]}"#;
+        let expected = Submission {
+            job: "1".to_owned(),
+            extranonce2: vec![0, 0, 0, 2],
+            time: 0x6b00_3fc7,
+            nonce: 0x0001_074c,
+            version_bits: Some(0x2000),
+        };
+        let call = |submission| Ok(Call::Submit { worker: "w.1".to_owned(), submission });
+        assert_eq!(parsed(submit).call, call(Ok(expected.clone())));
+        let without = submit.replace(r#", "00002000""#, "");
+        assert_eq!(
+            parsed(&without).call,
+            call(Ok(Submission { version_bits: None, ..expected.clone() }))
+        );
+        let empty = submit.replace("00000002", "");
+        assert_eq!(
+            parsed(&empty).call,
+            call(Ok(Submission { extranonce2: Vec::new(), ..expected }))
+        );
+    }
+
+    #[test]
+    fn submissions_with_one_wrong_field_are_malformed() {
+        let right = json!(["w.1", "1", "00000002", "6b003fc7", "0001074c", "00002000"]);
+        let long = "1".repeat(POOL_JOB_ID + 1);
+        let wrong = [
+            json!(null),
+            json!(7),
+            json!(1.5),
+            json!(true),
+            json!({}),
+            json!([]),
+            json!("+1074c00"),
+            json!("0x01074c"),
+            json!("-0000001"),
+            json!("0001074"),
+            json!("0001074c0"),
+            json!("zzzzzzzz"),
+            json!("é01074c"),
+        ];
+        for field in 0..6 {
+            for value in &wrong {
+                // A job may have any short name, a worker as well; any even digits are an extranonce2.
+                let is_fine = field < 2 && value.is_string();
+                let mut params = right.clone();
+                params[field] = value.clone();
+                let line =
+                    json!({"id": 1, "method": "mining.submit", "params": params}).to_string();
+                let Ok(Call::Submit { submission, .. }) = parsed(&line).call else {
+                    panic!("{line}")
+                };
+                assert_eq!(submission.is_ok(), is_fine, "{line}");
+            }
+        }
+        for params in [json!([]), json!(["w.1"]), json!(["w", long, "00", "00000000", "00000000"])]
+        {
+            let line = json!({"id": 1, "method": "mining.submit", "params": params}).to_string();
+            let call = parsed(&line).call;
+            assert!(
+                matches!(call, Ok(Call::Submit { submission: Err(Refusal::Malformed), .. })),
+                "{line}"
+            );
+        }
+        let seven = r#"{"id":1,"method":"mining.submit","params":["w","1","00","00000000","00000000","0","0"]}"#;
+        assert!(matches!(parsed(seven).call, Ok(Call::Submit { submission: Err(_), .. })));
+    }
+
+    #[test]
+    fn what_is_no_request_says_so() {
+        for (line, refusal) in [
+            ("", Refusal::Nonsense),
+            ("nonsense", Refusal::Nonsense),
+            ("[]", Refusal::Nonsense),
+            ("{}", Refusal::Nonsense),
+            (r#"{"id": 1, "result": true, "error": null}"#, Refusal::Nonsense),
+            (r#"{"id": {}, "method": "mining.subscribe"}"#, Refusal::Nonsense),
+            (r#"{"id": 1, "method": 5}"#, Refusal::Nonsense),
+            (r#"{"id": 1, "method": "mining.subscribe", "params": {}}"#, Refusal::Malformed),
+            (r#"{"id": 1, "method": "mining.authorize", "params": []}"#, Refusal::Malformed),
+            (r#"{"id": 1, "method": "mining.configure", "params": []}"#, Refusal::Malformed),
+            (r#"{"id": 1, "method": "mining.configure", "params": [[1]]}"#, Refusal::Malformed),
+            (
+                r#"{"id": 1, "method": "mining.configure", "params": [[], {"version-rolling.mask": "1ffffe000"}]}"#,
+                Refusal::Malformed,
+            ),
+            (
+                r#"{"id": 1, "method": "mining.suggest_difficulty", "params": ["1"]}"#,
+                Refusal::Malformed,
+            ),
+            (r#"{"id": 1, "method": "client.get_version", "params": []}"#, Refusal::UnknownMethod),
+        ] {
+            assert_eq!(parsed(line).call, Err(refusal), "{line}");
+        }
+        let many = json!({"method": "mining.configure", "params": [vec!["x"; 17]]}).to_string();
+        assert_eq!(parsed(&many).call, Err(Refusal::Malformed));
+        let deep = "[".repeat(POOL_LINE);
+        assert_eq!(parsed(&deep).call, Err(Refusal::Nonsense));
+        let long = json!({"method": "mining.authorize", "params": ["x".repeat(FOREIGN_TEXT + 1)]});
+        assert_eq!(parsed(&long.to_string()).call, Err(Refusal::Malformed));
+    }
+
+    #[test]
+    fn errors_have_the_shapes_of_real_pools() {
+        let said = |errors| answer(&json!(7), Err(Refusal::Stale), errors);
+        for (errors, expected) in [
+            (Errors::Triple, r#"{"error":[21,"Stale",null],"id":7,"result":null}"#),
+            (Errors::Pair, r#"{"error":[21,"Stale"],"id":7,"result":null}"#),
+            (Errors::Text, r#"{"error":"Stale","id":7,"result":null}"#),
+            (Errors::False, r#"{"error":[21,"Stale",null],"id":7,"result":false}"#),
+        ] {
+            assert_eq!(said(errors), expected);
+        }
+    }
+
+    fn cut(input: &[u8], pieces: usize) -> (Vec<Vec<u8>>, bool) {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        let is_fine = input.chunks(pieces.max(1)).all(|piece| {
+            let fed = lines.feed(piece, |line| {
+                found.push(line.to_vec());
+                true
+            });
+            fed.is_ok()
+        });
+        (found, is_fine)
+    }
+
+    #[test]
+    fn lines_have_an_upper_bound() {
+        let longest = [vec![b'x'; POOL_LINE - 1], b"\n".to_vec()].concat();
+        let longer = [b"x".to_vec(), longest.clone()].concat();
+        for pieces in [1, 1000, usize::MAX >> 1] {
+            assert!(cut(&[longest.clone(), longest.clone()].concat(), pieces).1);
+            assert!(!cut(&longer, pieces).1);
+            let endless = vec![b'x'; 1 << 20];
+            let (found, is_fine) = cut(&endless, pieces);
+            assert!(found.is_empty() && !is_fine);
+        }
+        let mut lines = Lines::default();
+        assert_eq!(lines.feed(&vec![0; 64 << 20], |_| true), Err(TooLong));
+        assert_eq!(lines.0.capacity(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn lines_do_not_depend_on_how_they_arrive(
+            input in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..200),
+            pieces in 1_usize..50,
+        ) {
+            let mut expected: Vec<Vec<u8>> = input.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+            expected.pop();
+            prop_assert_eq!(cut(&input, pieces), (expected, true));
+        }
+
+        #[test]
+        fn no_line_panics(line in prop::collection::vec(any::<u8>(), 0..200), text in "\\PC*") {
+            let _ = Request::parse(&line);
+            let _ = parsed(&text);
+            let _ = parsed(&json!({"id": 1, "method": "mining.submit", "params": [text]}).to_string());
+        }
+    }
+}
