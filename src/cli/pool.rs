@@ -78,10 +78,10 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         },
     };
     let options = Options { difficulty, ..Options::default() };
-    let server = Server::bind(options, args.listen).map_err(Failure::usage)?;
-    announce(args, server.local_addr())?;
+    let pool = Server::bind(options, args.listen).map_err(Failure::usage)?;
+    announce(args, pool.local_addr())?;
 
-    let observer = server.observer();
+    let observer = pool.observer();
     let begun = Instant::now();
     let is_enough = AtomicBool::new(false);
     let end = || {
@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         if let Some(time) = args.time {
             scope.spawn(move || wait(time, stop, end));
         }
-        let served = server.run(stop, |event| {
+        let served = pool.run(stop, |event| {
             if let Err(error) = tell(args, event) {
                 failure.get_or_insert(error);
                 end();

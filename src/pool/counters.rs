@@ -55,15 +55,14 @@ impl Tally {
     }
 
     fn count(&mut self, share: &Share) {
-        match share.refusal {
-            Some(refusal) => *self.rejected.entry(refusal).or_default() += 1,
-            None => {
-                self.accepted += 1;
-                self.difficulty += share.asked.unwrap_or_default();
-                self.best = self.best.max(share.difficulty.unwrap_or_default());
-                self.blocks += u64::from(share.is_block);
-            }
+        if let Some(refusal) = share.refusal {
+            *self.rejected.entry(refusal).or_default() += 1;
+            return;
         }
+        self.accepted += 1;
+        self.difficulty += share.asked.unwrap_or_default();
+        self.best = self.best.max(share.difficulty.unwrap_or_default());
+        self.blocks += u64::from(share.is_block);
     }
 }
 

@@ -94,7 +94,8 @@ impl Job {
     }
 
     /// A job with the coinbase around the extranonces as it stands.
-    pub(super) fn of_parts(
+    #[must_use]
+    pub fn of_parts(
         serial: u64,
         generation: u64,
         template: Arc<Template>,
@@ -232,7 +233,7 @@ impl Jobs {
     pub fn next(&mut self, now: Instant) -> Vec<Arc<Job>> {
         let mut jobs = Vec::new();
         while self.due <= now && jobs.len() < POOL_JOBS_AT_ONCE {
-            if self.given % self.per_block == 0 {
+            if self.given.is_multiple_of(self.per_block) {
                 self.generation += 1;
                 self.since = self.due;
             }

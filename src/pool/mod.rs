@@ -77,7 +77,6 @@ impl Options {
 
 /// Where a pool differs from the most usual one. Real pools do, in all of these ways.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a habit that a pool has or has not")]
 pub struct Dialect {
     /// The first job comes after `mining.subscribe`, not only after the login.
     pub early_job: bool,
@@ -183,6 +182,7 @@ pub struct Share {
     pub refusal: Option<Refusal>,
 }
 
+#[expect(clippy::ref_option, reason = "what serde calls")]
 fn as_text<S: Serializer>(hash: &Option<BlockHash>, serializer: S) -> Result<S::Ok, S::Error> {
     match hash {
         Some(hash) => serializer.collect_str(hash),

@@ -245,7 +245,10 @@ impl<F: FnMut(&Event)> Desk<F> {
     /// Hands a connection what there is for it, and closes it if the pool is done with it.
     fn send(&mut self, connection: ConnectionId) {
         let Some(Line { outlet, task }) = self.lines.get(&connection) else { return };
-        let bytes = self.hub.transmit(connection);
+        let (bytes, is_open) = (self.hub.transmit(connection), self.hub.is_open(connection));
+        if bytes.is_empty() && is_open {
+            return;
+        }
         if outlet.bytes.borrow().len() + bytes.len() > POOL_UNREAD {
             self.hub.end(connection, "it does not read what it is sent");
             // It would not read its last words either.
@@ -254,7 +257,7 @@ impl<F: FnMut(&Event)> Desk<F> {
             return;
         }
         outlet.bytes.borrow_mut().extend(bytes);
-        outlet.is_last.set(!self.hub.is_open(connection));
+        outlet.is_last.set(!is_open);
         outlet.changed.notify_one();
     }
 }

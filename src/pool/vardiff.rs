@@ -130,6 +130,10 @@ mod tests {
     const EVERY: Duration = Duration::from_secs(3);
     const VARIABLE: Difficulty = Difficulty::Variable { start: 0.001, every: EVERY };
 
+    fn assert_is(vardiff: &Vardiff, difficulty: f64) {
+        assert_eq!(vardiff.difficulty().to_bits(), difficulty.to_bits(), "{vardiff:?}");
+    }
+
     /// A miner who finds `pace` units of difficulty in a second mines for `shares` shares. Returns the
     /// difficulties that it had, each with the shares of it.
     fn mine(vardiff: &mut Vardiff, pace: f64, shares: usize, now: &mut Instant) -> Vec<(f64, u32)> {
@@ -198,7 +202,7 @@ mod tests {
             now += Duration::from_millis(100);
             vardiff.review(now);
         }
-        assert_eq!(vardiff.difficulty(), 1e-9);
+        assert_is(&vardiff, 1e-9);
     }
 
     #[test]
@@ -206,19 +210,19 @@ mod tests {
         let now = Instant::now();
         let mut vardiff = Vardiff::new(VARIABLE, now);
         assert!(vardiff.suggest(1234.0, now));
-        assert_eq!(vardiff.difficulty(), 1200.0);
+        assert_is(&vardiff, 1200.0);
         for (suggested, taken) in [(0.0, 1e-9), (-1.0, 1e-9), (1e300, 1e18), (f64::INFINITY, 1e18)]
         {
             vardiff.suggest(suggested, now);
-            assert_eq!(vardiff.difficulty(), taken);
+            assert_is(&vardiff, taken);
         }
         assert!(vardiff.at_least(0.5, now) && vardiff.suggest(0.1, now));
-        assert_eq!(vardiff.difficulty(), 0.5);
+        assert_is(&vardiff, 0.5);
 
         let mut fixed = Vardiff::new(Difficulty::Fixed(0.0625), now);
         assert!(!fixed.suggest(1.0, now) && !fixed.at_least(1.0, now));
         assert!(!(0..1000).any(|_| fixed.accepted(0.0625, now)));
-        assert_eq!(fixed.difficulty(), 0.0625);
+        assert_is(&fixed, 0.0625);
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Client {
         let request = json!({"id": id, "method": method, "params": params});
         self.send(format!("{request}\n").as_bytes());
         loop {
-            let message = self.next().expect("an answer");
+            let message = self.next().unwrap();
             if message.get("method").is_none() {
                 assert_eq!(message["id"], id);
                 return message;
@@ -92,19 +92,19 @@ impl Client {
         panic!("no {method}");
     }
 
-    /// The error of a submission, its code and text; `None` when it was accepted.
-    pub(crate) fn submit(&mut self, share: &Share) -> Option<(u64, String)> {
+    /// What the pool says of a share: `accepted`, or the code and text of its error.
+    pub(crate) fn submit(&mut self, share: &Share) -> String {
         self.submit_params(&share.params("rig.1"))
     }
 
-    pub(crate) fn submit_params(&mut self, params: &Value) -> Option<(u64, String)> {
+    pub(crate) fn submit_params(&mut self, params: &Value) -> String {
         let answer = self.ask("mining.submit", params);
         if answer["result"] == true {
             assert_eq!(answer["error"], Value::Null);
-            return None;
+            return "accepted".to_owned();
         }
         let (code, text) = (&answer["error"][0], &answer["error"][1]);
-        Some((code.as_u64().unwrap(), text.as_str().unwrap().to_owned()))
+        format!("{} {}", code.as_u64().unwrap(), text.as_str().unwrap())
     }
 }
 
@@ -122,8 +122,8 @@ pub(crate) struct Job {
     pub(crate) name: String,
     pub(crate) header: Header,
     pub(crate) is_clean: bool,
-    coinbase: [Vec<u8>; 2],
-    branch: Vec<sha256d::Hash>,
+    pub(crate) coinbase: [Vec<u8>; 2],
+    pub(crate) branch: Vec<sha256d::Hash>,
 }
 
 impl Job {

@@ -50,9 +50,9 @@ fn shares_are_shown_and_end_it() {
     for number in 0..3 {
         let roll = Roll { extranonce2: number, ..Roll::default() };
         let low = job.mine(&session, roll, Wanted::Below(1e-8));
-        assert!(client.submit(&low).is_some());
+        assert_eq!(client.submit(&low), "23 Low difficulty share");
         let share = job.mine(&session, roll, Wanted::AtLeast(1e-8));
-        assert_eq!(client.submit(&share), None, "also the last is answered");
+        assert_eq!(client.submit(&share), "accepted", "also the last is answered");
         hashes.push(share.hash.to_string());
     }
     let events: Vec<Value> = lines.collect();

@@ -18,7 +18,10 @@ use crate::{LIMIT, Pool, easy};
 fn assert_works(pool: &Pool) {
     let (mut client, session) = Client::log_in(pool.address);
     let job = Job::new(&client.hear("mining.notify"));
-    assert_eq!(client.submit(&job.mine(&session, Roll::default(), Wanted::AtLeast(1e-8))), None);
+    assert_eq!(
+        client.submit(&job.mine(&session, Roll::default(), Wanted::AtLeast(1e-8))),
+        "accepted"
+    );
 }
 
 fn closed(pool: &Pool, words: &str) {

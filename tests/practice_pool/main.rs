@@ -6,6 +6,7 @@ mod client;
 mod command;
 mod dialects;
 mod hostile;
+mod recorded;
 mod shares;
 mod virtual_time;
 

@@ -11,10 +11,6 @@ use crate::{Pool, easy};
 
 const ASKED: f64 = 1e-8;
 
-fn refusal(code: u64, text: &str) -> Option<(u64, String)> {
-    Some((code, text.to_owned()))
-}
-
 #[test]
 fn shares_are_accepted_refused_and_counted() {
     let pool = Pool::start(easy());
@@ -29,8 +25,8 @@ fn shares_are_accepted_refused_and_counted() {
         let roll = Roll { extranonce2: number, ..Roll::default() };
         let rolled = Roll { version_bits: 0x1fff_e000, seconds: 7000, ..roll };
         for share in [job.mine(&session, roll, enough), job.mine(&session, rolled, enough)] {
-            assert_eq!(client.submit(&share), None);
-            assert_eq!(client.submit(&share), refusal(22, "Duplicate share"));
+            assert_eq!(client.submit(&share), "accepted");
+            assert_eq!(client.submit(&share), "22 Duplicate share");
             (sum, best) = (sum + ASKED, best.max(share.difficulty));
             let hash = share.hash;
             pool.wait_for(|event| matches!(event, Event::Share(share) if share.hash == Some(hash)));
@@ -38,28 +34,28 @@ fn shares_are_accepted_refused_and_counted() {
     }
     let roll = Roll { extranonce2: 99, ..Roll::default() };
     let low = job.mine(&session, roll, Wanted::Below(ASKED));
-    assert_eq!(client.submit(&low), refusal(23, "Low difficulty share"));
+    assert_eq!(client.submit(&low), "23 Low difficulty share");
     let right = job.mine(&session, roll, enough);
     let mut wrong = right.clone();
     wrong.job = "ffff".to_owned();
-    assert_eq!(client.submit(&wrong), refusal(21, "Job not found"));
+    assert_eq!(client.submit(&wrong), "21 Job not found");
     for bits in [1, 0x2000_0000, u32::MAX] {
         let wrong = job.mine(&session, Roll { version_bits: bits, ..roll }, enough);
-        assert_eq!(client.submit(&wrong), refusal(20, "Invalid version mask"));
+        assert_eq!(client.submit(&wrong), "20 Invalid version mask");
     }
     for size in [0, 3, 5, 16] {
         let mut wrong = right.clone();
         wrong.extranonce2.resize(size, 0);
-        assert_eq!(client.submit(&wrong), refusal(20, "Invalid nonce2 length"));
+        assert_eq!(client.submit(&wrong), "20 Invalid nonce2 length");
     }
     for seconds in [u32::MAX, 7001] {
         let wrong = job.mine(&session, Roll { seconds, ..roll }, enough);
-        assert_eq!(client.submit(&wrong), refusal(20, "Ntime out of range"));
+        assert_eq!(client.submit(&wrong), "20 Ntime out of range");
     }
     let unknown = right.params("rig.2");
-    assert_eq!(client.submit_params(&unknown), refusal(24, "Unauthorized worker"));
-    assert_eq!(client.submit_params(&json!(["rig.1"])), refusal(20, "Malformed parameters"));
-    assert_eq!(client.submit(&right), None, "it is right all the same");
+    assert_eq!(client.submit_params(&unknown), "24 Unauthorized worker");
+    assert_eq!(client.submit_params(&json!(["rig.1"])), "20 Malformed parameters");
+    assert_eq!(client.submit(&right), "accepted", "it is right all the same");
 
     // The pool ends, so that all is counted.
     let observer = pool.observer.clone();
@@ -89,12 +85,12 @@ fn shares_before_a_session_or_a_login_are_refused() {
     let pool = Pool::start(easy());
     let mut client = Client::connect(pool.address);
     let share = json!(["rig.1", "1", "00000000", "00000000", "00000000"]);
-    assert_eq!(client.submit_params(&share), refusal(25, "Not subscribed"));
+    assert_eq!(client.submit_params(&share), "25 Not subscribed");
     client.subscribe(&json!([]));
-    assert_eq!(client.submit_params(&share), refusal(24, "Unauthorized worker"));
+    assert_eq!(client.submit_params(&share), "24 Unauthorized worker");
     client.ask("mining.authorize", &json!(["rig.1"]));
     // Job 1 was for everybody, and nobody was here.
-    assert_eq!(client.submit_params(&share), refusal(21, "Job not found"));
+    assert_eq!(client.submit_params(&share), "21 Job not found");
 }
 
 #[test]
@@ -112,11 +108,11 @@ fn a_new_block_makes_shares_stale_and_another_job_does_not() {
     assert!(!last.is_clean && new.header.prev_blockhash != last.header.prev_blockhash);
     let share = |job: &Job| job.mine(&session, Roll::default(), Wanted::AtLeast(ASKED));
     for old in jobs.iter().take(jobs.len() - 1) {
-        assert_eq!(client.submit(&share(old)), refusal(21, "Stale"));
+        assert_eq!(client.submit(&share(old)), "21 Stale");
     }
     // By now there may be another block.
     let verdict = client.submit(&share(new));
-    assert!(verdict.is_none() || verdict == refusal(21, "Stale"));
+    assert!(verdict == "accepted" || verdict == "21 Stale");
 }
 
 #[test]
@@ -125,7 +121,7 @@ fn a_resumed_session_goes_on_where_it_was() {
     let (mut client, session) = Client::log_in(pool.address);
     let job = Job::new(&client.hear("mining.notify"));
     let share = job.mine(&session, Roll::default(), Wanted::AtLeast(ASKED));
-    assert_eq!(client.submit(&share), None);
+    assert_eq!(client.submit(&share), "accepted");
     let other = Client::log_in(pool.address).1;
     assert_ne!(other.extranonce1, session.extranonce1);
     // It has a connection still, so nobody else can have it.
@@ -140,7 +136,7 @@ fn a_resumed_session_goes_on_where_it_was() {
     assert_eq!((&resumed.id, &resumed.extranonce1), (&session.id, &session.extranonce1));
     client.ask("mining.authorize", &json!(["rig.1", "x"]));
     assert!(!Job::new(&client.hear("mining.notify")).is_clean, "earlier jobs go on");
-    assert_eq!(client.submit(&share), refusal(22, "Duplicate share"));
+    assert_eq!(client.submit(&share), "22 Duplicate share");
     let next = Roll { nonce: share.header.nonce + 1, ..Roll::default() };
-    assert_eq!(client.submit(&job.mine(&session, next, Wanted::AtLeast(ASKED))), None);
+    assert_eq!(client.submit(&job.mine(&session, next, Wanted::AtLeast(ASKED))), "accepted");
 }

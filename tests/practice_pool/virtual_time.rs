@@ -213,7 +213,11 @@ fn sessions_can_be_resumed_for_a_while_and_only_so_many() {
         world.session.id == wanted
     };
     let second = Duration::from_secs(1);
-    assert!(leave_and_return(&mut world, POOL_RESUME - second, POOL_SESSIONS - 1));
+    assert!(leave_and_return(
+        &mut world,
+        POOL_RESUME.checked_sub(second).unwrap(),
+        POOL_SESSIONS - 1
+    ));
     assert_eq!(world.session.extranonce1, first.extranonce1);
     assert!(!leave_and_return(&mut world, POOL_RESUME, 0));
     assert_ne!(world.session.extranonce1, first.extranonce1);

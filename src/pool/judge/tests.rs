@@ -1,8 +1,5 @@
 //! The judge against shares that real pools accepted.
 
-use std::fs;
-use std::path::PathBuf;
-
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::{CompactTarget, TxMerkleNode};
 use serde_json::Value;
@@ -225,64 +222,4 @@ fn what_is_remembered_has_an_upper_bound() {
     assert_eq!(submit(&mut book, "1", 0), Some(Refusal::Stale));
     assert_eq!(submit(&mut book, "2", 0), Some(Refusal::Stale));
     assert_eq!(book.given.len(), 1);
-}
-
-/// Sessions with real pools, if they are here: lines of the client (`c`), of the server (`s`) and headers.
-fn recorded(name: &str) -> Option<Vec<Value>> {
-    let folder = std::env::var_os("ADIT_TEST_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    let Ok(text) = fs::read_to_string(folder.join(name)) else {
-        println!("skipped {name}: it is not in {}", folder.display());
-        return None;
-    };
-    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-}
-
-#[test]
-fn recorded_sessions_are_judged_as_their_pools_did() {
-    for (name, shares) in [("foundation.jsonl", 2), ("translator.jsonl", 3)] {
-        let Some(lines) = recorded(name) else { continue };
-        let (mut book, mut extranonce, mut asked) = (Book::default(), (Vec::new(), 0), 0.0);
-        let (mut header, mut accepted) = (Vec::new(), 0);
-        for line in lines {
-            if let Some(text) = line["header"].as_str() {
-                header = unhex(text);
-                continue;
-            }
-            let said = line["c"].as_str().or(line["s"].as_str()).unwrap();
-            let message: Value = serde_json::from_str(said).unwrap();
-            let params = &message["params"];
-            if let Some(result) = message["result"].as_array() {
-                let size = usize::try_from(result[2].as_u64().unwrap()).unwrap();
-                extranonce = (unhex(result[1].as_str().unwrap()), size);
-            }
-            match message["method"].as_str() {
-                Some("mining.set_difficulty") => asked = params[0].as_f64().unwrap(),
-                Some("mining.notify") => {
-                    let mut job = job_of(params);
-                    job.name = params[0].as_str().unwrap().to_owned();
-                    book.give(Arc::new(job), &extranonce.0, extranonce.1, asked);
-                }
-                Some("mining.submit") => {
-                    let text = |at: usize| params[at].as_str().unwrap();
-                    let word = |at| u32::from_str_radix(text(at), 16).unwrap();
-                    let submission = Submission {
-                        job: text(1).to_owned(),
-                        extranonce2: unhex(text(2)),
-                        time: word(3),
-                        nonce: word(4),
-                        version_bits: Some(word(5)),
-                    };
-                    let judged = book.judge(&submission, MASK);
-                    assert_eq!(judged.refusal, None, "{name}: {said}");
-                    assert_eq!(serialize(&judged.hashed.unwrap().header), header);
-                    accepted += 1;
-                }
-                _ => {}
-            }
-        }
-        assert_eq!(accepted, shares, "{name}");
-    }
 }
