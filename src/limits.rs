@@ -256,3 +256,46 @@ pub const SHARES_REMEMBERED: usize = 1 << 16;
 
 /// Seconds between shares of one source that a miner asks a pool for, when it may suggest a difficulty.
 pub const SHARE_INTERVAL: f64 = 3.0;
+// The practice pool listens, so whoever reaches it may send it anything. All its bounds together keep a
+// pool full of the worst clients at about half a GiB.
+
+/// Connections to the practice pool. Those beyond are closed at once.
+pub const POOL_CONNECTIONS: usize = 128;
+
+/// Bytes of a line from a miner. Real ones have some 200.
+pub const POOL_LINE: usize = 16 << 10;
+
+/// Bytes that wait for a miner who does not read: a thousand jobs. With more it is cut off.
+pub const POOL_UNREAD: usize = 1 << 20;
+
+/// How long a miner may take to log in.
+pub const POOL_LOGIN: Duration = Duration::from_secs(30);
+
+/// How long the last words to a miner may take.
+pub const POOL_FAREWELL: Duration = Duration::from_secs(1);
+
+/// Worker names that one connection may log in.
+pub const POOL_LOGINS: usize = 64;
+
+/// Worker names with counters of their own; later ones share counters.
+pub const POOL_WORKERS: usize = 1000;
+
+/// Accepted shares that a session remembers, so that it knows a duplicate: 2 MiB of hashes. Its oldest
+/// jobs are forgotten with theirs, and a job has half as many at most.
+pub const POOL_SHARES: usize = 1 << 15;
+
+/// Sessions that lost their connection and can be resumed.
+pub const POOL_SESSIONS: usize = 64;
+
+/// For how long they can be resumed.
+pub const POOL_RESUME: Duration = Duration::from_secs(600);
+
+/// Jobs that the practice pool gives out at one moment when it is told to give out many in a second.
+pub const POOL_JOBS_AT_ONCE: usize = 1000;
+
+/// The easiest and the hardest difficulty of the practice pool. At the easiest one hash in four is a
+/// share; the hardest is beyond all the world's miners.
+pub const POOL_DIFFICULTY: [f64; 2] = [1e-9, 1e18];
+
+/// Pieces of input that wait for the practice pool, 16 KiB each; then miners wait.
+pub const POOL_INPUTS: usize = 64;

@@ -9,6 +9,7 @@ mod lines;
 mod mine;
 mod options;
 mod output;
+mod pool;
 mod scan;
 mod selftest;
 mod team;
@@ -51,6 +52,9 @@ enum Command {
     /// Mine: find real blocks again, with every hash accounted for
     #[command(after_help = OUTCOME)]
     Mine(mine::Args),
+    /// Serve a practice pool: jobs without money, every share judged and shown
+    #[command(after_help = pool::ABOUT)]
+    Pool(pool::Args),
     /// Find the fastest kernel of each GPU, and remember it
     #[command(after_help = OUTCOME)]
     Tune(tune::Args),
@@ -72,6 +76,7 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<(), Failure> {
         Command::Selftest(args) => selftest::run(&args, stop),
         Command::Scan(args) => scan::run(&args, stop),
         Command::Mine(args) => mine::run(&args, stop),
+        Command::Pool(args) => pool::run(&args, stop),
         Command::Tune(args) => tune::run(&args, stop),
         Command::Verify(args) => verify::run(&args),
         Command::Kernel(command) => kernel::run(&command, stop),
