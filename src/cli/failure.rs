@@ -12,6 +12,8 @@ pub enum Exit {
     NoDevice,
     /// A device computes wrongly; 4.
     SelfTest,
+    /// No source can be used, and `--once` was given; 5.
+    NoSource,
     /// Somebody pressed Ctrl-C; 130, as shells use it.
     Interrupted,
     /// Nobody reads the output any more, which is no failure; 0.
@@ -36,6 +38,7 @@ impl Exit {
             Self::Usage => 2,
             Self::NoDevice => 3,
             Self::SelfTest => 4,
+            Self::NoSource => 5,
             Self::Interrupted => 130,
         }
     }

@@ -24,7 +24,8 @@ use crate::runtime::Stop;
 pub use failure::{Exit, Failure};
 
 /// Where the output goes and what the exit code says; under every command that works on devices too.
-const OUTCOME: &str = "Exit codes: 0 done, 2 bad usage or input, 3 no usable device, 4 self-test failed, 130 interrupted.\n\
+const OUTCOME: &str = "Exit codes: 0 done, 2 bad usage or input, 3 no usable device, 4 self-test failed, \
+     5 no source with --once, 130 interrupted.\n\
      Messages go to standard error; RUST_LOG=adit=debug shows more of them.";
 
 /// What can be typed.

@@ -186,7 +186,15 @@ impl Engine {
         };
         let at_work: Vec<SourceId> = self.lanes.sources().filter(|s| is_at_work(*s)).collect();
         for job in self.lanes.due(&at_work, now) {
-            self.end(|current| current.job.id.source == job.id.source, outputs);
+            self.end(
+                |current| current.job.id.source == job.id.source && current.job.id != job.id,
+                outputs,
+            );
+            // Its source was away for a moment: it goes on where it was.
+            if let Some(current) = find(&mut self.jobs, job.id) {
+                current.ending = false;
+                continue;
+            }
             self.jobs.push(Current::new(job, self.roster.members(), now));
         }
     }

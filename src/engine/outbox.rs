@@ -1,16 +1,12 @@
 //! The shares of a run, from when they are found to their verdicts. Each gets exactly one.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use bitcoin::BlockHash;
 use serde::Serialize;
 
 use crate::limits::{OUTBOX, SHARES_PER_SECOND};
 use crate::work::{Share, SourceId, Ticket, Verdict};
-
-/// Hashes that are remembered, so that no share is sent twice. A device that repeats itself does so soon.
-const REMEMBERED: usize = 2 * OUTBOX;
 
 /// The shares of all sources.
 #[derive(Debug, Default)]
@@ -44,7 +40,7 @@ pub struct Counts {
     pub rejected: u64,
     /// Their job was over.
     pub stale: u64,
-    /// Found or sent before.
+    /// Found or sent before, as the source says or as was known here.
     pub duplicate: u64,
     /// No answer came.
     pub expired: u64,
@@ -67,16 +63,13 @@ pub struct Counts {
 pub enum Found {
     /// It goes to its source.
     Send(Ticket),
-    /// It has its verdict.
-    Closed(Ticket, Verdict),
+    /// It has its verdict: the source asks for more shares than anybody needs.
+    Withheld(Ticket),
 }
 
 #[derive(Debug, Default)]
 struct Book {
     counts: Counts,
-    known: HashSet<BlockHash>,
-    /// The same, oldest first.
-    order: VecDeque<BlockHash>,
     /// How many shares may go out now, and since when.
     allowance: f64,
     since: Option<Instant>,
@@ -92,17 +85,13 @@ impl Outbox {
         let book = self.books.entry(source).or_default();
         book.counts.found += 1;
         // A block is worth more than any bound on the flow of shares.
-        let verdict = if !book.is_new(share.hash) {
-            Verdict::Duplicate
-        } else if !is_block && (is_full || !book.may_send(now)) {
-            Verdict::Withheld
-        } else {
-            book.counts.pending += 1;
-            self.pending.insert(ticket, Pending { source, difficulty, is_block, found: now });
-            return Found::Send(ticket);
-        };
-        book.counts.book(verdict);
-        Found::Closed(ticket, verdict)
+        if !is_block && (is_full || !book.may_send(now)) {
+            book.counts.book(Verdict::Withheld);
+            return Found::Withheld(ticket);
+        }
+        book.counts.pending += 1;
+        self.pending.insert(ticket, Pending { source, difficulty, is_block, found: now });
+        Found::Send(ticket)
     }
 
     /// A share ended. `None` when it had its verdict before, or is unknown; that is counted as late if
@@ -189,19 +178,6 @@ impl Counts {
 }
 
 impl Book {
-    fn is_new(&mut self, hash: BlockHash) -> bool {
-        if !self.known.insert(hash) {
-            return false;
-        }
-        self.order.push_back(hash);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        true
-    }
-
     /// A second's worth of shares may go at once, and then as many as time brings.
     fn may_send(&mut self, now: Instant) -> bool {
         let most = f64::from(SHARES_PER_SECOND);
@@ -219,6 +195,7 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
+    use bitcoin::BlockHash;
     use bitcoin::hashes::Hash as _;
     use proptest::prelude::*;
 
@@ -248,16 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn the_same_hash_is_sent_once_for_each_source() {
-        let (mut outbox, now) = (Outbox::default(), Instant::now());
-        assert!(matches!(outbox.found(&share(0, 1), 1.0, false, now), Found::Send(_)));
-        let again = outbox.found(&share(0, 1), 1.0, false, now);
-        assert!(matches!(again, Found::Closed(_, Verdict::Duplicate)));
-        assert!(matches!(outbox.found(&share(1, 1), 1.0, false, now), Found::Send(_)));
-        assert_eq!((outbox.total().found, outbox.total().duplicate), (3, 1));
-    }
-
-    #[test]
     fn a_flood_is_withheld_and_counted_but_no_block_is() {
         let (mut outbox, now) = (Outbox::default(), Instant::now());
         for number in 0..SHARES_PER_SECOND * 2 {
@@ -278,20 +245,6 @@ mod tests {
         let counts = outbox.total();
         assert_eq!(counts.pending, OUTBOX as u64);
         assert!(counts.is_balanced(), "{counts:?}");
-    }
-
-    #[test]
-    fn what_is_remembered_has_a_bound() {
-        let mut outbox = Outbox::default();
-        let start = Instant::now();
-        for number in 0..u32::try_from(REMEMBERED).unwrap() + 10 {
-            let now = start + Duration::from_millis(u64::from(number));
-            if let Found::Send(ticket) = outbox.found(&share(0, number), 1.0, false, now) {
-                outbox.close(SourceId(0), ticket, Verdict::Accepted);
-            }
-        }
-        let book = &outbox.books[&SourceId(0)];
-        assert_eq!((book.known.len(), book.order.len()), (REMEMBERED, REMEMBERED));
     }
 
     proptest! {

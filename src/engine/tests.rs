@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod soak;
+mod streams;
 mod world;
 
 use std::num::NonZeroU64;

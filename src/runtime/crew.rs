@@ -134,6 +134,12 @@ impl Crew {
         self.seats.iter().any(|seat| seat.mailbox.is_some())
     }
 
+    /// Whether a device has hashes to report on.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        (0..).take(self.seats.len()).any(|number| self.engine.is_busy(DeviceId(number)))
+    }
+
     /// What ends a wait.
     #[must_use]
     pub fn waker(&self) -> Waker {
@@ -293,7 +299,7 @@ impl Crew {
 
 impl Flow {
     /// Ends if either does.
-    fn or(self, other: Self) -> Self {
+    pub(super) fn or(self, other: Self) -> Self {
         if self == Self::End { self } else { other }
     }
 }

@@ -2,6 +2,8 @@
 
 mod crew;
 pub mod journal;
+pub mod mining;
+pub mod net;
 pub mod vault;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::device::DeviceInfo;
 use crate::engine::Reason;
+use crate::engine::outbox::Counts;
 
 /// A rate such as `12.3 MH/s`; `unknown` when nothing was measured.
 #[must_use]
@@ -47,6 +48,44 @@ pub fn given_back(reasons: &BTreeMap<Reason, u64>) -> String {
     let list: Vec<String> =
         reasons.iter().map(|(reason, hashes)| format!("{} ({reason})", count(*hashes))).collect();
     if list.is_empty() { "none".to_owned() } else { list.join(", ") }
+}
+
+/// A difficulty with four digits: `16,384`, `0.01234`, `2.328e-5`.
+#[must_use]
+pub fn difficulty(difficulty: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive; above 2^64 the exponent is shown"
+    )]
+    match difficulty {
+        ..0.001 => format!("{difficulty:.3e}"),
+        0.001..1.0 => format!("{difficulty:.5}"),
+        1.0..1000.0 => format!("{difficulty:.2}"),
+        1000.0..1e15 => count(difficulty.round() as u64),
+        _ => format!("{difficulty:.3e}"),
+    }
+}
+
+/// Shares in a line: `12 shares accepted, 1 stale, 2 without an answer yet, 1 block`.
+#[must_use]
+pub fn shares(counts: &Counts) -> String {
+    let mut parts = vec![format!("{} shares accepted", count(counts.accepted))];
+    for (number, what) in [
+        (counts.rejected, "rejected"),
+        (counts.stale, "stale"),
+        (counts.duplicate, "duplicate"),
+        (counts.expired, "expired"),
+        (counts.invalid, "invalid"),
+        (counts.withheld, "withheld"),
+        (counts.pending, "without an answer yet"),
+        (counts.blocks, if counts.blocks == 1 { "block" } else { "blocks" }),
+    ] {
+        if number > 0 {
+            parts.push(format!("{} {what}", count(number)));
+        }
+    }
+    parts.join(", ")
 }
 
 /// A time such as `87 ms`, `3.2 s`, `4 min 05 s` or `2 h 10 min`.

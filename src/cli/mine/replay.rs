@@ -1,19 +1,16 @@
-//! `adit mine`
+//! `adit mine --source replay:`: real blocks are found again.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use bitcoin::block::Header;
 use serde::Serialize;
 
-use super::options::{Profile, TeamOptions, at_least_one};
-use super::scan::Worker;
-use super::{Failure, output, team};
-use crate::device::{Device, DeviceInfo};
+use super::Args;
+use crate::cli::scan::Worker;
+use crate::cli::{Failure, output, team};
+use crate::device::Device;
 use crate::engine::{DeviceId, DeviceReport, JobReport, Reason};
 use crate::limits::NONCES_PER_HEADER;
 use crate::runtime::{Crew, Flow, Notice, Stop};
@@ -22,61 +19,9 @@ use crate::ui::progress::Progress;
 use crate::ui::text;
 use crate::work::{Share, rate};
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Where work comes from: `replay:` mines real blocks built into adit
-    #[arg(long, value_name = "URL", default_value = "replay:")]
-    source: Source,
-
-    /// Stop after this many blocks. Default: every built-in block once, or over and over until --for
-    /// or --shares ends it
-    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
-    blocks: Option<u64>,
-
-    /// Stop after this time, such as 20s or 5m
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
-    time: Option<Duration>,
-
-    /// Stop after this many shares
-    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
-    shares: Option<u64>,
-
-    #[command(flatten)]
-    options: TeamOptions,
-
-    /// How long a batch takes on a GPU: what is left for the desktop
-    #[arg(long, value_enum, default_value_t = Profile::Desktop)]
-    profile: Profile,
-
-    /// Print a JSON object per event
-    #[arg(long)]
-    json: bool,
-
-    /// Write the summary to this file as JSON
-    #[arg(long, value_name = "FILE")]
-    summary_json: Option<PathBuf>,
-}
-
-/// Where work comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Replay,
-}
-
-impl FromStr for Source {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "replay:" => Ok(Self::Replay),
-            _ => Err("no such source; this version has one, `replay:`".to_owned()),
-        }
-    }
-}
-
 pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let batch_time = args.profile.batch_time();
-    let summary_file = summary_file(args)?;
+    let summary_file = args.summary_file()?;
     let (speeds, devices): (Vec<f64>, Vec<Box<dyn Device>>) =
         team::open_measured(&args.options, batch_time, stop)?.into_iter().unzip();
     let widest = devices.iter().map(|device| device.info().width.most).max();
@@ -91,28 +36,13 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         workers: Vec::new(),
     };
     run.announce(&speeds, &replay)?;
-    let outcome = match args.source {
-        Source::Replay => run.mine(&mut replay),
-    };
+    let outcome = run.mine(&mut replay);
     // Whatever happened, what was done so far is told.
     let told = run.conclude();
     if stop.is_requested() {
         return Err(Failure::interrupted());
     }
     outcome.and(told)
-}
-
-/// Opened before any work, so that a wrong path does not cost a run; emptied, so that a summary of an
-/// earlier run is not taken for this one's.
-fn summary_file(args: &Args) -> Result<Option<File>, Failure> {
-    let Some(path) = &args.summary_json else { return Ok(None) };
-    File::create(path).map(Some).map_err(|error| {
-        let path = path.display();
-        Failure::usage(format!(
-            "cannot write the summary to {path}: {error}; give --summary-json a file in a folder \
-             that is there"
-        ))
-    })
 }
 
 struct Run<'r> {
@@ -151,13 +81,6 @@ struct Summary {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event<'e> {
-    Device {
-        device: u16,
-        #[serde(flatten)]
-        info: &'e DeviceInfo,
-        /// Hashes per second before the run began.
-        trial: f64,
-    },
     Job {
         job: u64,
         network: &'e str,
@@ -176,14 +99,6 @@ enum Event<'e> {
         hash: String,
         expected: bool,
     },
-    Fault {
-        device: u16,
-        why: &'e str,
-    },
-    Dismissed {
-        device: u16,
-        why: &'e str,
-    },
     Summary {
         #[serde(flatten)]
         summary: &'e Summary,
@@ -193,17 +108,7 @@ enum Event<'e> {
 
 impl Run<'_> {
     fn announce(&self, speeds: &[f64], replay: &Replay) -> Result<(), Failure> {
-        for ((number, info), speed) in self.devices().zip(speeds) {
-            if self.args.json {
-                output::json(&Event::Device { device: number, info, trial: *speed })?;
-            } else {
-                let speed = text::rate(Some(*speed));
-                output::line(format_args!(
-                    "device {number}: {}, {speed} in a trial",
-                    text::device(info)
-                ))?;
-            }
-        }
+        super::tell::devices(self.args, &self.crew, speeds)?;
         if replay.window() < NONCES_PER_HEADER && !self.args.json {
             output::line(format_args!(
                 "All 2^32 nonces of a header would take {}, so each job is a window of {} hashes, placed at \
@@ -213,10 +118,6 @@ impl Run<'_> {
             ))?;
         }
         Ok(())
-    }
-
-    fn devices(&self) -> impl Iterator<Item = (u16, &DeviceInfo)> {
-        (0..).map_while(|number| self.crew.device(DeviceId(number)).map(|info| (number, info)))
     }
 
     fn mine(&mut self, replay: &mut Replay) -> Result<(), Failure> {
@@ -258,14 +159,11 @@ impl Run<'_> {
                     tell(&mut || tell_share(args, job, device, share));
                     found = found.or(job.is_solved_by(share).then_some(*share));
                 }
-                Notice::Fault(device, why) if args.json => {
-                    tell(&mut || output::json(&Event::Fault { device: device.0, why }));
+                Notice::Fault(device, why) => {
+                    tell(&mut || super::tell::fault(args, device, why));
                 }
-                Notice::Dismissed(device, why) if args.json => {
-                    tell(&mut || output::json(&Event::Dismissed { device: device.0, why }));
-                }
-                Notice::Fault(device, why) | Notice::Dismissed(device, why) => {
-                    progress.suspend(|| output::note(format_args!("{device}: {why}")));
+                Notice::Dismissed(device, why) => {
+                    tell(&mut || super::tell::dismissed(args, device, why));
                 }
             }
             let late = args.time.is_some_and(|time| begun.elapsed() >= time);
@@ -320,7 +218,8 @@ impl Run<'_> {
             .filter_map(|worker| Some(Worker::new(self.crew.device(worker.device)?, worker)));
         let event = Event::Summary { summary: &self.summary, devices: devices.collect() };
         // Both are tried: a full disk must not cost the summary on the screen, nor the other way round.
-        let written = self.summary_file.as_mut().map_or(Ok(()), |file| write_summary(file, &event));
+        let written =
+            self.summary_file.as_mut().map_or(Ok(()), |file| super::write_summary(file, &event));
         let told = if self.args.json { output::json(&event) } else { self.tell_summary(elapsed) };
         told.and(written)
     }
@@ -344,12 +243,6 @@ impl Run<'_> {
             text::given_back(&summary.given_back),
         ))
     }
-}
-
-fn write_summary(file: &mut File, event: &Event<'_>) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(event).map_err(Failure::usage)? + "\n";
-    file.write_all(text.as_bytes())
-        .map_err(|error| Failure::usage(format!("cannot write the summary: {error}")))
 }
 
 fn tell_job(args: &Args, job: &ReplayJob, title: &str) -> Result<(), Failure> {

@@ -231,6 +231,15 @@ impl Client {
         self.expire(now);
     }
 
+    /// The run ends: shares without an answer expire.
+    pub fn end(&mut self) {
+        self.hang_up();
+        for pending in self.outbox.orphans(|_| false) {
+            let why = "the run ended before the pool answered".to_owned();
+            self.verdict(pending.ticket, Verdict::Expired, Some(why));
+        }
+    }
+
     /// The time is at or past the [`deadline`](Self::deadline).
     pub fn tick(&mut self, now: Instant) {
         self.expire(now);

@@ -1,0 +1,164 @@
+//! `adit mine`
+
+mod lines;
+mod replay;
+mod run;
+mod tell;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Failure;
+use super::options::{Profile, TeamOptions, at_least_one, version_mask};
+use crate::chain::payout::{Chain, Payout, PayoutRule, parse_address};
+use crate::runtime::Stop;
+use crate::source::gbt::Tag;
+use crate::source::location::{Fingerprint, Location, Proxy};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where work comes from; several in the order in which they are preferred. Default: a practice pool in
+    /// this program, where no money is involved
+    ///
+    /// stratum+tcp://[USER@]HOST:PORT, stratum+tls://[USER@]HOST:PORT: a pool.
+    /// gbt+http://[USER@]HOST[:PORT]: your own node.
+    /// replay: real blocks that are built in, found again.
+    /// Options of one source follow a question mark: password-file, cookie-file, tls-fingerprint, proxy.
+    #[arg(long = "source", value_name = "URL")]
+    sources: Vec<Location>,
+
+    /// Worker name at the pools, or RPC user of the node, for sources without one of their own
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// File with the password; ADIT_PASSWORD has it too. Default for pools: x
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+
+    /// Cookie file of the node. Default: Bitcoin Core's, by the port's chain
+    #[arg(long, value_name = "FILE")]
+    cookie_file: Option<PathBuf>,
+
+    /// Whom the blocks of your own node pay
+    #[arg(long, value_name = "ADDRESS", value_parser = |text: &str| parse_address(text, None))]
+    payout_address: Option<Payout>,
+
+    /// What the coinbases of your own node say
+    #[arg(long, value_name = "TEXT", default_value = "/adit/")]
+    coinbase_tag: Tag,
+
+    /// Let the node check each template (BIP 23 proposal) before it is mined on
+    #[arg(long)]
+    propose: bool,
+
+    /// How often the node is asked for a newer template between blocks
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    template_every: Duration,
+
+    /// Refuse jobs that do not pay this address, or less than this percentage to it
+    #[arg(long, value_name = "ADDRESS[=PERCENT]")]
+    require_payout: Option<PayoutRule>,
+
+    /// The chain of the pools, for the addresses that are shown: main, testnet3, testnet4, signet, regtest
+    #[arg(long, value_name = "NAME")]
+    chain: Option<Chain>,
+
+    /// The pool's certificate has this SHA-256 fingerprint; whoever signed it does not matter then
+    #[arg(long, value_name = "HEX")]
+    tls_fingerprint: Option<Fingerprint>,
+
+    /// Accept any certificate: somebody in between can take your shares
+    #[arg(long, conflicts_with = "tls_fingerprint")]
+    insecure: bool,
+
+    /// Reach the sources through this SOCKS5 proxy: socks5://[USER:PASSWORD@]HOST:PORT
+    #[arg(long, value_name = "URL")]
+    proxy: Option<Proxy>,
+
+    /// Follow a pool that sends us to another port of its host; another host is never followed
+    #[arg(long)]
+    reconnect_port: bool,
+
+    /// Work for all sources at once, in these parts, by number from 1 or by host: `1=80,2=20`
+    #[arg(long, value_name = "SOURCE=PART,…")]
+    quota: Option<String>,
+
+    /// Ask the pools for at least this difficulty, a whole number
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
+    min_difficulty: Option<u64>,
+
+    /// Version bits to roll, in hex; 0 rolls none
+    #[arg(long, value_name = "MASK", value_parser = version_mask, default_value = "1fffe000")]
+    version_mask: u32,
+
+    /// End with exit code 5 when no source can be used, instead of trying again
+    #[arg(long)]
+    once: bool,
+
+    /// Write a line for every share and every verdict to this file. Default: journal.jsonl in the folder that
+    /// `ADIT_STATE_DIR` names, or the platform's; none for the practice pool
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+
+    /// Stop after this many blocks. With replay: the default is every built-in block once
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
+    blocks: Option<u64>,
+
+    /// Stop after this time, such as 20s or 5m
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+
+    /// Stop after this many accepted shares
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
+    shares: Option<u64>,
+
+    #[command(flatten)]
+    options: TeamOptions,
+
+    /// How long a batch takes on a GPU: what is left for the desktop
+    #[arg(long, value_enum, default_value_t = Profile::Desktop)]
+    profile: Profile,
+
+    /// Print a JSON object per event
+    #[arg(long)]
+    json: bool,
+
+    /// Write the summary to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    summary_json: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
+    match &args.sources[..] {
+        [Location::Replay] => replay::run(args, stop),
+        sources if sources.contains(&Location::Replay) => {
+            Err(Failure::usage("replay: is a source of its own; leave it out, or the others"))
+        }
+        _ => run::run(args, stop),
+    }
+}
+
+impl Args {
+    /// Opened before any work, so that a wrong path does not cost a run; emptied, so that a summary of an
+    /// earlier run is not taken for this one's.
+    fn summary_file(&self) -> Result<Option<File>, Failure> {
+        let Some(path) = &self.summary_json else { return Ok(None) };
+        File::create(path).map(Some).map_err(|error| {
+            let path = path.display();
+            Failure::usage(format!(
+                "cannot write the summary to {path}: {error}; give --summary-json a file in a folder \
+                 that is there"
+            ))
+        })
+    }
+}
+
+fn write_summary(file: &mut File, summary: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(summary).map_err(Failure::usage)? + "\n";
+    file.write_all(text.as_bytes())
+        .map_err(|error| Failure::usage(format!("cannot write the summary: {error}")))
+}

@@ -1,0 +1,227 @@
+//! A run against pools and nodes, or against the practice pool in this program.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::tell::{self, Teller};
+use super::{Args, lines, write_summary};
+use crate::cli::{Exit, Failure, output, team};
+use crate::device::Device;
+use crate::engine::outbox::Counts;
+use crate::pool::{Options, Server};
+use crate::runtime::journal::Journal;
+use crate::runtime::mining::{Ending, Mining, News, Outcome};
+use crate::runtime::net::Net;
+use crate::runtime::{Crew, Flow, Stop};
+use crate::source::failover::Failover;
+use crate::source::location::{Location, Stratum};
+use crate::ui::text;
+use crate::work::{Verdict, rate};
+
+/// Who mines at the practice pool, where nobody said who they are.
+const PRACTICE_USER: &str = "practice";
+
+pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
+    let batch_time = args.profile.batch_time();
+    let summary_file = args.summary_file()?;
+    // What was typed is judged before devices are opened, which takes seconds.
+    let state = lines::state_folder()?;
+    let plan = lines::plan(args, &args.sources)?;
+    let mut sources = args.sources.clone();
+    let mut connections = lines::lines(args, &sources, &state)?;
+    let journal = journal(args, &state)?;
+    let (speeds, devices): (Vec<f64>, Vec<Box<dyn Device>>) =
+        team::open_measured(&args.options, batch_time, stop)?.into_iter().unzip();
+    let speed: f64 = speeds.iter().sum();
+    let crew = Crew::new(devices, batch_time, stop.clone());
+    tell::devices(args, &crew, &speeds)?;
+    let practice = Stop::default();
+    if sources.is_empty() {
+        sources.push(practice_pool(args, speed, &practice)?);
+        connections = lines::lines(args, &sources, &state)?;
+    }
+    let names: Vec<String> = sources.iter().map(Location::to_string).collect();
+    let net = Net::start(connections, crew.waker())
+        .map_err(|error| Failure::usage(format!("the network cannot be used: {error}")))?;
+    let failover = Failover::new(names.len(), plan, Instant::now());
+    let mining = Mining::new(crew, net, failover, names.clone(), journal, stop.clone(), args.once);
+    mining.expect(speed);
+    let begun = Instant::now();
+    let (outcome, told) = observe(args, mining, &names, begun);
+    practice.request();
+    let told = told.and(conclude(args, &outcome, &names, begun.elapsed(), stop, summary_file));
+    if stop.is_requested() {
+        return Err(Failure::interrupted());
+    }
+    told?;
+    match outcome.ending {
+        Ending::Enough => Ok(()),
+        Ending::NoDevice => Err(Failure::no_device("no device is left")),
+        Ending::NoSource(why) => {
+            Err(Failure { exit: Exit::NoSource, message: format!("no source can be used: {why}") })
+        }
+    }
+}
+
+/// The file that was asked for, else the one in the state folder. The practice pool's shares are worth nothing.
+fn journal(args: &Args, state: &std::path::Path) -> Result<Option<Journal>, Failure> {
+    let path = match &args.journal {
+        Some(path) => path.clone(),
+        None if args.sources.is_empty() => return Ok(None),
+        None => state.join("journal.jsonl"),
+    };
+    Journal::open(&path).map(Some).map_err(|error| {
+        Failure::usage(format!(
+            "cannot write the journal {}: {error}; give --journal another file",
+            path.display()
+        ))
+    })
+}
+
+/// Starts a pool in this process, and says where it is.
+fn practice_pool(args: &Args, speed: f64, stop: &Stop) -> Result<Location, Failure> {
+    if !args.json {
+        output::line(
+            "No --source is given, so adit mines against a practice pool in this program, over a real \
+             connection: the work is real, and no money is involved.",
+        )?;
+    }
+    let server = Server::bind(Options::for_rate(speed), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .map_err(Failure::usage)?;
+    let port = server.local_addr().port();
+    let stop = stop.clone();
+    let serve = move || {
+        if let Err(error) = server.run(&stop, |_| {}) {
+            tracing::error!("the practice pool ended: {error}");
+        }
+    };
+    thread::Builder::new().name("practice pool".to_owned()).spawn(serve)?;
+    Ok(Location::Stratum(Stratum {
+        host: Ipv4Addr::LOCALHOST.to_string(),
+        port,
+        tls: false,
+        user: Some(args.user.clone().unwrap_or_else(|| PRACTICE_USER.to_owned())),
+        password_file: None,
+        tls_fingerprint: None,
+        proxy: None,
+    }))
+}
+
+/// Mines and tells of it until one of the limits is reached.
+fn observe(
+    args: &Args,
+    mining: Mining,
+    names: &[String],
+    begun: Instant,
+) -> (Outcome, Result<(), Failure>) {
+    let mut teller = Teller::new(args, names.to_vec());
+    let mut failure = Ok(());
+    let (mut shares, mut blocks) = (0, 0);
+    let outcome = mining.run(|news| {
+        if let News::Closed(_, pending, Verdict::Accepted, _) = &news {
+            shares += 1;
+            blocks += u64::from(pending.is_block);
+        }
+        let told = match &news {
+            News::Tick(status) => teller.status(status),
+            news => teller.tell(news),
+        };
+        if failure.is_ok() {
+            failure = told;
+        }
+        let late = args.time.is_some_and(|time| begun.elapsed() >= time);
+        let enough = args.shares.is_some_and(|wanted| shares >= wanted)
+            || args.blocks.is_some_and(|wanted| blocks >= wanted);
+        if late || enough || failure.is_err() { Flow::End } else { Flow::Continue }
+    });
+    (outcome, failure)
+}
+
+/// What a run came to; the documented JSON of `--summary-json`.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "summary")]
+struct Summary<'s> {
+    #[serde(flatten)]
+    total: Counts,
+    sources: Vec<SourceSummary<'s>>,
+    assigned: u64,
+    scanned: u64,
+    candidates: u64,
+    wrong: u64,
+    seconds: f64,
+    /// Hashes tested per second of the whole run.
+    hashes_per_second: Option<f64>,
+    interrupted: bool,
+}
+
+#[derive(Serialize)]
+struct SourceSummary<'s> {
+    source: u16,
+    url: &'s str,
+    #[serde(flatten)]
+    counts: Counts,
+    scanned: u64,
+}
+
+fn conclude(
+    args: &Args,
+    outcome: &Outcome,
+    names: &[String],
+    elapsed: Duration,
+    stop: &Stop,
+    file: Option<File>,
+) -> Result<(), Failure> {
+    let account = outcome.account();
+    let scanned = |source| outcome.accounts.get(&source).map_or(0, |account| account.tally.scanned);
+    let summary = Summary {
+        total: outcome.total,
+        sources: (0..)
+            .zip(names)
+            .zip(&outcome.sources)
+            .map(|((source, url), counts)| SourceSummary {
+                source,
+                url,
+                counts: *counts,
+                scanned: scanned(crate::work::SourceId(source)),
+            })
+            .collect(),
+        assigned: account.tally.assigned,
+        scanned: account.tally.scanned,
+        candidates: account.counters.candidates,
+        wrong: account.counters.wrong,
+        seconds: elapsed.as_secs_f64(),
+        hashes_per_second: rate(account.tally.scanned, elapsed),
+        interrupted: stop.is_requested(),
+    };
+    // Both are tried: a full disk must not cost the summary on the screen, nor the other way round.
+    let written = file.map_or(Ok(()), |mut file| write_summary(&mut file, &summary));
+    let told = if args.json { output::json(&summary) } else { tell_summary(&summary, elapsed) };
+    told.and(written)
+}
+
+fn tell_summary(summary: &Summary<'_>, elapsed: Duration) -> Result<(), Failure> {
+    output::line(format_args!(
+        "{}{} in {}; scanned {} of {} assigned hashes, {}",
+        if summary.interrupted { "interrupted: " } else { "" },
+        text::shares(&summary.total),
+        text::time(elapsed),
+        text::count(summary.scanned),
+        text::count(summary.assigned),
+        text::rate(summary.hashes_per_second),
+    ))?;
+    if summary.sources.len() > 1 {
+        for source in &summary.sources {
+            let hashes = text::count(source.scanned);
+            output::line(format_args!(
+                "  {}: {}, {hashes} hashes",
+                source.url,
+                text::shares(&source.counts)
+            ))?;
+        }
+    }
+    Ok(())
+}

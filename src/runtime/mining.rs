@@ -1,0 +1,458 @@
+//! A run against sources: jobs to the engine, shares to the journal and their source, verdicts to the books.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::journal::Journal;
+use super::net::{Command, Net, Said};
+use super::{Crew, Flow, Stop};
+use crate::chain;
+use crate::engine::outbox::{Counts, Found, Outbox, Pending};
+use crate::engine::{Account, DeviceId, Input, Output};
+use crate::limits::{JOBS_REMEMBERED, STOP_DEADLINE};
+use crate::source::failover::Failover;
+use crate::source::{Down, Event, Remedy, Work};
+use crate::work::{Share, SourceId, Ticket, Verdict, rate};
+
+/// How often sources hear how fast we are.
+const RATE_EVERY: Duration = Duration::from_secs(10);
+
+/// Devices, sources, and the account between them.
+pub struct Mining {
+    crew: Crew,
+    net: Net,
+    failover: Failover,
+    outbox: Outbox,
+    journal: Option<Journal>,
+    desks: Vec<Desk>,
+    status: Status,
+    /// Whether the observer had enough.
+    flow: Flow,
+    stop: Stop,
+    once: bool,
+}
+
+/// Who hears the news.
+type Observe<'o> = &'o mut dyn FnMut(News<'_>) -> Flow;
+
+/// What is known of a source.
+struct Desk {
+    /// As it is written in the journal.
+    name: String,
+    /// The job to work on, if it has one.
+    work: Option<Work>,
+    /// What shares of earlier jobs count for, by the job's number.
+    recent: BTreeMap<u64, About>,
+    /// Its part of the devices' work.
+    weight: u32,
+    is_wanted: bool,
+    /// Why it is down, where it is.
+    down: Option<Down>,
+    /// Hashes tested for it when its rate was told last, and when that was.
+    told: (u64, Instant),
+}
+
+/// What a job's shares count for.
+struct About {
+    name: String,
+    difficulty: f64,
+    block_target: bitcoin::Target,
+}
+
+/// What happens in a run.
+#[derive(Debug)]
+pub enum News<'n> {
+    /// A source says something; work comes only while it is worked on or could be.
+    Said(SourceId, &'n Said),
+    /// The devices work for these sources now, each with its part.
+    Parts(&'n [u32]),
+    /// A share was found, and goes to its source unless it has a verdict already.
+    Found(DeviceId, &'n Share, Ticket, Pending),
+    /// A share ended, with the source's words if it had any.
+    Closed(Ticket, Pending, Verdict, Option<&'n str>),
+    /// A device made a mistake. It was counted, and its hashes are tested again.
+    Fault(DeviceId, &'n str),
+    /// A device gets no more work.
+    Dismissed(DeviceId, &'n str),
+    /// The journal cannot be written; mining goes on without.
+    Journal(&'n io::Error),
+    /// Some time passed.
+    Tick(&'n Status),
+}
+
+/// How a run is going.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// The shares of all sources.
+    pub total: Counts,
+    /// Hashes tested per second over the last ten seconds, once that is known.
+    pub hashes_per_second: Option<f64>,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The observer had enough, or a stop was requested.
+    Enough,
+    /// No device is left.
+    NoDevice,
+    /// No source can be used, and it shall not be tried again.
+    NoSource(String),
+}
+
+impl Mining {
+    /// A run of `crew` for the sources of `net`, which have these names. With `once` it ends when no source can
+    /// be used, instead of trying again.
+    #[must_use]
+    pub fn new(
+        crew: Crew,
+        net: Net,
+        failover: Failover,
+        names: Vec<String>,
+        journal: Option<Journal>,
+        stop: Stop,
+        once: bool,
+    ) -> Self {
+        let told = (0, Instant::now());
+        let desk = |name| Desk {
+            name,
+            work: None,
+            recent: BTreeMap::new(),
+            weight: 0,
+            is_wanted: false,
+            down: None,
+            told,
+        };
+        let desks = names.into_iter().map(desk).collect();
+        let (outbox, status) = (Outbox::default(), Status::default());
+        let flow = Flow::Continue;
+        Self { crew, net, failover, outbox, journal, desks, status, flow, stop, once }
+    }
+
+    /// Tells the sources how fast the devices are, before that is measured in the run.
+    pub fn expect(&self, hashes_per_second: f64) {
+        for source in self.sources() {
+            self.net.tell(source, Command::Rate(hashes_per_second));
+        }
+    }
+
+    /// Mines until `observe` ends it, a stop is requested, or nothing is left to mine with. Then batches under
+    /// way still count, and shares under way may still get their verdicts, for a moment.
+    pub fn run(mut self, mut observe: impl FnMut(News<'_>) -> Flow) -> Outcome {
+        let ending = self.mine(&mut observe);
+        self.drain(&mut observe);
+        self.close(&mut observe);
+        let sources = self.sources().map(|source| self.outbox.counts(source)).collect();
+        let (total, accounts) = (self.outbox.total(), self.crew.accounts());
+        Outcome { ending, total, sources, accounts, crew: self.crew }
+    }
+
+    fn mine(&mut self, observe: Observe<'_>) -> Ending {
+        self.steer(observe);
+        loop {
+            if self.flow == Flow::End || self.stop.is_requested() {
+                return Ending::Enough;
+            }
+            if !self.crew.can_work() {
+                return Ending::NoDevice;
+            }
+            if let Some(why) = self.is_without_source() {
+                return Ending::NoSource(why);
+            }
+            self.step(observe);
+        }
+    }
+
+    /// Waits for what happens next, and deals with all of it.
+    fn step(&mut self, observe: Observe<'_>) {
+        let now = Instant::now();
+        let due = self.failover.deadline().map(|deadline| deadline.saturating_duration_since(now));
+        let outputs = self.crew.wait(due.unwrap_or(Stop::TICK));
+        self.deal(outputs, observe);
+        for (source, said) in self.net.heard() {
+            self.hear(source, said, observe);
+        }
+        self.failover.tick(Instant::now());
+        self.steer(observe);
+        self.tell_rates();
+        self.status.total = self.outbox.total();
+        self.flow = self.flow.or(observe(News::Tick(&self.status)));
+    }
+
+    /// Lets what is under way end.
+    fn drain(&mut self, observe: Observe<'_>) {
+        let deadline = Instant::now() + STOP_DEADLINE;
+        for source in self.sources() {
+            let outputs = self.crew.tell(Input::Weigh(source, 0));
+            self.deal(outputs, observe);
+        }
+        let is_under_way =
+            |mining: &Self| mining.crew.is_busy() || mining.outbox.total().pending > 0;
+        while is_under_way(self) && Instant::now() < deadline {
+            let outputs = self.crew.wait(Duration::from_millis(20));
+            self.deal(outputs, observe);
+            for (source, said) in self.net.heard() {
+                self.hear(source, said, observe);
+            }
+        }
+    }
+
+    /// Ends all connections. Shares without a verdict expire.
+    fn close(&mut self, observe: Observe<'_>) {
+        for (source, said) in self.net.close() {
+            self.hear(source, said, observe);
+        }
+        for (ticket, pending) in self.outbox.pending() {
+            // Its task did not answer: it is stuck.
+            self.settle(pending.source, ticket, Verdict::Expired, None, observe);
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = SourceId> + use<> {
+        (0..).map(SourceId).take(self.desks.len())
+    }
+
+    fn desk(&mut self, source: SourceId) -> Option<&mut Desk> {
+        self.desks.get_mut(usize::from(source.0))
+    }
+
+    fn tell(&mut self, news: News<'_>, observe: Observe<'_>) {
+        self.flow = self.flow.or(observe(news));
+    }
+
+    /// Deals with what the engine says.
+    fn deal(&mut self, outputs: Vec<Output>, observe: Observe<'_>) {
+        for output in outputs {
+            match output {
+                Output::Found(device, share) => self.found(device, &share, observe),
+                Output::Fault(device, why) => self.tell(News::Fault(device, &why), observe),
+                Output::Dismiss(device, why) => self.tell(News::Dismissed(device, &why), observe),
+                Output::Finished(report) if report.complete => {
+                    self.net.tell(report.job.source, Command::Exhausted(report.job));
+                }
+                Output::Finished(_) | Output::Assign(..) | Output::Abandon(_) => {}
+            }
+        }
+    }
+
+    /// A share goes to the books, to the journal, and then to its source.
+    fn found(&mut self, device: DeviceId, share: &Share, observe: Observe<'_>) {
+        let now = Instant::now();
+        let source = share.job.source;
+        let Some(desk) = self.desks.get(usize::from(source.0)) else { return };
+        // A job that nobody remembers was replaced many times over: its source will say stale.
+        let about = desk.recent.get(&share.job.serial);
+        let difficulty = about.map_or(0.0, |about| about.difficulty);
+        let is_block = about.is_some_and(|about| chain::meets(&share.hash, &about.block_target));
+        let found = self.outbox.found(share, difficulty, is_block, now);
+        let pending = Pending { source, difficulty, is_block, found: now };
+        let (Found::Send(ticket) | Found::Withheld(ticket)) = found;
+        let written = self.journal.as_mut().map_or(Ok(()), |journal| {
+            let job = about.map_or("", |about| about.name.as_str());
+            journal.found(share, ticket, &desk.name, job, difficulty)
+        });
+        self.tell(News::Found(device, share, ticket, pending), observe);
+        self.check_journal(written, observe);
+        match found {
+            Found::Send(ticket) => {
+                self.net.tell(source, Command::Submit(ticket, Box::new(*share)));
+            }
+            Found::Withheld(ticket) => {
+                self.tell_verdict(pending, ticket, Verdict::Withheld, None, observe);
+            }
+        }
+    }
+
+    /// A source says something.
+    fn hear(&mut self, source: SourceId, said: Said, observe: Observe<'_>) {
+        let now = Instant::now();
+        if let Said::Event(Event::Verdict(ticket, verdict, why)) = &said {
+            return self.settle(source, *ticket, *verdict, why.as_deref(), observe);
+        }
+        self.tell(News::Said(source, &said), observe);
+        match said {
+            Said::Event(Event::Work(work)) => {
+                self.failover.up(source, now);
+                let Some(desk) = self.desk(source) else { return };
+                desk.take(*work);
+                if desk.weight > 0 {
+                    self.give(source, observe);
+                }
+            }
+            Said::Event(Event::NoWork(_)) => {
+                self.failover.down(source, now);
+                self.take_away(source, observe);
+            }
+            Said::Down(down, _) => {
+                match down.remedy {
+                    Remedy::User => self.failover.refused(source, now),
+                    Remedy::Retry => self.failover.down(source, now),
+                }
+                if let Some(desk) = self.desk(source) {
+                    desk.down = Some(down);
+                }
+                self.take_away(source, observe);
+            }
+            Said::Event(_) | Said::Disk(_) => {}
+        }
+    }
+
+    /// Gives the engine the job of a source.
+    fn give(&mut self, source: SourceId, observe: Observe<'_>) {
+        if let Some(work) = self.desk(source).and_then(|desk| desk.work.as_ref()) {
+            let job = Arc::clone(&work.job);
+            let outputs = self.crew.tell(Input::Job(job));
+            self.deal(outputs, observe);
+        }
+    }
+
+    /// Ends the job of a source that has none any more.
+    fn take_away(&mut self, source: SourceId, observe: Observe<'_>) {
+        if let Some(work) = self.desk(source).and_then(|desk| desk.work.take()) {
+            let outputs = self.crew.tell(Input::End(work.job.id));
+            self.deal(outputs, observe);
+        }
+    }
+
+    /// Connects the sources that are wanted, and gives each its part of the devices.
+    fn steer(&mut self, observe: Observe<'_>) {
+        let weights = self.failover.weights();
+        let mut has_changed = false;
+        for (source, weight) in (0..).map(SourceId).zip(&weights) {
+            let wanted = self.failover.wanted(source);
+            let Some(desk) = self.desk(source) else { continue };
+            let was_wanted = std::mem::replace(&mut desk.is_wanted, wanted);
+            let before = std::mem::replace(&mut desk.weight, *weight);
+            if was_wanted != wanted {
+                self.net.tell(source, Command::Want(wanted));
+            }
+            if before == *weight {
+                continue;
+            }
+            has_changed = true;
+            let outputs = self.crew.tell(Input::Weigh(source, *weight));
+            self.deal(outputs, observe);
+            if before == 0 {
+                self.give(source, observe);
+            }
+        }
+        if has_changed {
+            self.tell(News::Parts(&weights), observe);
+        }
+    }
+
+    /// A share has its verdict.
+    fn settle(
+        &mut self,
+        source: SourceId,
+        ticket: Ticket,
+        verdict: Verdict,
+        why: Option<&str>,
+        observe: Observe<'_>,
+    ) {
+        // Where it had one before, this one is late.
+        if let Some(pending) = self.outbox.close(source, ticket, verdict) {
+            self.tell_verdict(pending, ticket, verdict, why, observe);
+        }
+    }
+
+    fn tell_verdict(
+        &mut self,
+        pending: Pending,
+        ticket: Ticket,
+        verdict: Verdict,
+        why: Option<&str>,
+        observe: Observe<'_>,
+    ) {
+        self.tell(News::Closed(ticket, pending, verdict, why), observe);
+        let desk = self.desks.get(usize::from(pending.source.0));
+        if let (Some(journal), Some(desk)) = (&mut self.journal, desk) {
+            let written = journal.closed(ticket, &desk.name, verdict, why);
+            self.check_journal(written, observe);
+        }
+    }
+
+    /// Mining goes on without a journal that cannot be written.
+    fn check_journal(&mut self, written: io::Result<()>, observe: Observe<'_>) {
+        if let Err(error) = written {
+            self.journal = None;
+            self.tell(News::Journal(&error), observe);
+        }
+    }
+
+    /// Why no source can be used, when that shall end the run.
+    fn is_without_source(&self) -> Option<String> {
+        let is_out = |desk: &Desk| desk.work.is_none() && desk.down.is_some();
+        if !self.once || !self.desks.iter().all(is_out) {
+            return None;
+        }
+        let whys = self
+            .desks
+            .iter()
+            .filter_map(|desk| Some(format!("{}: {}", desk.name, desk.down.as_ref()?.why)));
+        Some(whys.collect::<Vec<_>>().join("; "))
+    }
+
+    fn tell_rates(&mut self) {
+        let now = Instant::now();
+        let is_due = |desk: &Desk| now.saturating_duration_since(desk.told.1) >= RATE_EVERY;
+        if !self.desks.iter().any(is_due) {
+            return;
+        }
+        let accounts = self.crew.accounts();
+        let mut total = 0.0;
+        for source in self.sources() {
+            let scanned = accounts.get(&source).map_or(0, |account| account.tally.scanned);
+            let Some(desk) = self.desk(source) else { continue };
+            let (before, since) = std::mem::replace(&mut desk.told, (scanned, now));
+            if let Some(rate) = rate(scanned - before, now - since).filter(|rate| *rate > 0.0) {
+                total += rate;
+                self.net.tell(source, Command::Rate(rate));
+            }
+        }
+        self.status.hashes_per_second = Some(total);
+    }
+}
+
+/// What a run came to.
+pub struct Outcome {
+    /// Why it ended.
+    pub ending: Ending,
+    /// The shares of all sources.
+    pub total: Counts,
+    /// The shares of each source.
+    pub sources: Vec<Counts>,
+    /// The hashes that were tested for each source.
+    pub accounts: BTreeMap<SourceId, Account>,
+    /// The devices.
+    pub crew: Crew,
+}
+
+impl Outcome {
+    /// The hashes that were tested for all sources.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        self.accounts.values().fold(Account::default(), |mut sum, account| {
+            sum.add(&account.tally, &account.counters);
+            sum
+        })
+    }
+}
+
+impl Desk {
+    fn take(&mut self, work: Work) {
+        let about = About {
+            name: work.name.clone(),
+            difficulty: chain::difficulty(&work.job.target),
+            block_target: work.block_target,
+        };
+        self.recent.insert(work.job.id.serial, about);
+        while self.recent.len() > JOBS_REMEMBERED {
+            self.recent.pop_first();
+        }
+        self.down = None;
+        self.work = Some(work);
+    }
+}
