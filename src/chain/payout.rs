@@ -446,7 +446,7 @@ impl PayoutRule {
             paid,
             total,
             wanted: match self.least {
-                None => "something is asked for".to_owned(),
+                None => "more than nothing is asked for".to_owned(),
                 Some(least) => format!("{} % are asked for", in_percent(least)),
             },
             payees: coinbase.payees(self.payout.chain()),

@@ -8,6 +8,8 @@ mod client;
 mod jobs;
 mod json;
 mod rpc;
+#[cfg(test)]
+mod sample;
 mod template;
 
 use std::time::Duration;
