@@ -1,7 +1,10 @@
 //! Whom a coinbase pays.
 // merge: theirs
 
-use bitcoin::{Amount, ScriptBuf, Transaction};
+use std::str::FromStr;
+
+use bitcoin::address::{Address, NetworkUnchecked};
+use bitcoin::{Amount, Network, ScriptBuf, Transaction};
 
 /// What a coinbase says and whom it pays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +29,12 @@ pub struct Output {
 /// Whom a coinbase has to pay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayoutRule {
-    /// The script that has to be paid.
-    pub script: ScriptBuf,
+    script: ScriptBuf,
 }
 
 /// Why a coinbase breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it pays {paid} instead")]
+#[error("it pays {paid}")]
 pub struct PayoutError {
     /// Whom it pays.
     pub paid: String,
@@ -50,6 +52,16 @@ impl Coinbase {
     }
 }
 
+impl FromStr for PayoutRule {
+    type Err = PayoutError;
+
+    fn from_str(text: &str) -> Result<Self, PayoutError> {
+        let address = text.parse::<Address<NetworkUnchecked>>();
+        let address = address.map_err(|error| PayoutError { paid: error.to_string() })?;
+        Ok(Self { script: address.assume_checked().script_pubkey() })
+    }
+}
+
 impl PayoutRule {
     /// Whether a coinbase keeps the rule.
     ///
@@ -60,8 +72,9 @@ impl PayoutRule {
         if coinbase.outputs.iter().any(|output| output.script == self.script) {
             return Ok(());
         }
-        let paid: Vec<String> =
-            coinbase.outputs.iter().map(|output| output.script.to_hex_string()).collect();
+        let address = |output: &Output| Address::from_script(&output.script, Network::Bitcoin);
+        let addresses = coinbase.outputs.iter().filter_map(|output| address(output).ok());
+        let paid: Vec<String> = addresses.map(|address| address.to_string()).collect();
         Err(PayoutError { paid: paid.join(", ") })
     }
 }
