@@ -195,7 +195,7 @@ impl Jobs {
     }
 
     /// The name of the last job handed out: of the one at work, if there is one.
-    const fn last(&self) -> JobId {
+    pub(super) const fn last(&self) -> JobId {
         JobId { source: self.source, serial: self.serial }
     }
 
