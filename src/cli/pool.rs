@@ -176,6 +176,24 @@ fn tell(args: &Args, event: &Event) -> Result<(), Failure> {
             output::line(format_args!("{connection}: difficulty {}", digits(*difficulty)))
         }
         Event::Share(share) => output::line(share_line(share)),
+        Event::Solved(solved) => output::line(format_args!(
+            "block {}: solved, hash {}",
+            text::count(solved.height.into()),
+            solved.hash
+        )),
+        Event::Answered { height, refusal, .. } => {
+            let refusal =
+                refusal.as_ref().map(|words| format!("refused it: {}", text::clean(words)));
+            output::line(format_args!(
+                "block {}: the node {}",
+                text::count((*height).into()),
+                refusal.unwrap_or_else(|| "accepted it".to_owned())
+            ))
+        }
+        Event::Warning { message } => {
+            output::note(format_args!("warning: {}", text::clean(message)));
+            Ok(())
+        }
         Event::Closed { connection, why: Some(why) } => {
             output::line(format_args!("{connection}: closed, because {why}"))
         }

@@ -1,9 +1,10 @@
 //! The pool without sockets and clock.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::jobs::Jobs;
+use super::jobs::{Job, Jobs, Template};
 use super::seats::Seats;
 use super::session::{Session, Shared};
 use super::{ConnectionId, Event, Options};
@@ -20,18 +21,29 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A pool that hands out jobs from `now` on.
+    /// A pool that hands out jobs of the built-in blocks from `now` on.
     ///
     /// # Errors
     ///
     /// When the built-in table of blocks is damaged, which a test excludes.
     pub fn new(options: Options, now: Instant) -> Result<Self, HeaderError> {
-        let jobs = Jobs::new(&options, now)?;
-        let seats = Seats::new(options.extranonce_sizes);
-        let shared = Shared { options, jobs, seats };
-        let mut hub = Self { shared, sessions: BTreeMap::new(), count: 0 };
+        let jobs = Jobs::built_in(&options, now)?;
+        let mut hub = Self::with_jobs(options, jobs);
         hub.tick(now, &mut Vec::new());
         Ok(hub)
+    }
+
+    /// A pool that hands out jobs of the templates that a node [offers](Self::offer). Miners wait for the
+    /// first.
+    #[must_use]
+    pub fn on_node(options: Options, now: Instant) -> Self {
+        let jobs = Jobs::of_node(&options, now);
+        Self::with_jobs(options, jobs)
+    }
+
+    fn with_jobs(options: Options, jobs: Jobs) -> Self {
+        let seats = Seats::new(options.extranonce_sizes);
+        Self { shared: Shared { options, jobs, seats }, sessions: BTreeMap::new(), count: 0 }
     }
 
     /// Somebody connected; `None` when there is no room.
@@ -104,21 +116,33 @@ impl Hub {
         self.shared.jobs.due()
     }
 
+    /// The node wants this block from now on.
+    pub fn offer(&mut self, template: Template, now: Instant, events: &mut Vec<Event>) {
+        let generation = self.shared.jobs.generation();
+        if let Some(job) = self.shared.jobs.offer(template, now) {
+            self.give(&job, job.generation != generation, now, events);
+        }
+    }
+
     /// Some time passed: a job may be due, a miner may find too little.
     pub fn tick(&mut self, now: Instant, events: &mut Vec<Event>) {
         let mut generation = self.shared.jobs.generation();
         for job in self.shared.jobs.next(now) {
-            let clean = job.generation != generation;
+            self.give(&job, job.generation != generation, now, events);
             generation = job.generation;
-            let (network, height) = (job.template.network.clone(), job.template.height);
-            events.push(Event::Job { job: job.name.clone(), network, height, clean });
-            for session in self.sessions.values_mut() {
-                session.give(&job, clean, now, &mut self.shared, events);
-            }
         }
         for session in self.sessions.values_mut() {
             session.tick(now, &mut self.shared, events);
         }
         self.shared.seats.expire(now);
+    }
+
+    /// Gives everybody a job.
+    fn give(&mut self, job: &Arc<Job>, clean: bool, now: Instant, events: &mut Vec<Event>) {
+        let (network, height) = (job.template.network.clone(), job.template.height);
+        events.push(Event::Job { job: job.name.clone(), network, height, clean });
+        for session in self.sessions.values_mut() {
+            session.give(job, clean, now, &mut self.shared, events);
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Where the practice pool's jobs come from: the built-in real blocks, with a coinbase of the pool's own.
+//! Where the practice pool's jobs come from: the built-in real blocks, or a node's templates, each with a
+//! coinbase of the pool's own.
 //!
 //! Everything here is made with the `bitcoin` crate, not with adit's own arithmetic: the pool is what
 //! checks that.
@@ -8,26 +9,31 @@ use std::time::{Duration, Instant};
 
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
-use bitcoin::consensus::serialize;
+use bitcoin::consensus::encode::VarInt;
+use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::hashes::{Hash as _, HashEngine as _, sha256, sha256d};
 use bitcoin::hex::DisplayHex as _;
 use bitcoin::opcodes::all::OP_RETURN;
 use bitcoin::script::{Builder, PushBytes, PushBytesBuf};
 use bitcoin::{
-    Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode, TxOut, Witness,
-    transaction,
+    Amount, BlockHash, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode, TxOut,
+    Witness, transaction,
 };
+use serde::Serialize;
 use serde_json::json;
 
 use super::Options;
 use crate::chain::{HeaderError, KNOWN_BLOCKS, KnownBlock};
 use crate::limits::POOL_JOBS_AT_ONCE;
 
-/// What the coinbase says.
-const TAG: &[u8; 28] = b"adit practice pool, no money";
+/// What the coinbase of a built-in block says.
+const NO_MONEY: &str = "adit practice pool, no money";
 
 /// What its only output says, in place of an address.
 const WORTHLESS: &[u8; 34] = b"practice work, it is worth nothing";
+
+/// The witness of a coinbase, which the commitment takes in. Source: BIP 141, with zeros by custom.
+const RESERVED: [u8; 32] = [0; 32];
 
 /// What a block is made of but for its coinbase's script, its time and its nonce.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +46,36 @@ pub struct Template {
     pub header: Header,
     /// From the coinbase to the merkle root.
     pub branch: Vec<TxMerkleNode>,
-    /// Whom the coinbase pays.
+    /// What the coinbase says after the height, 40 bytes at most.
+    pub tag: String,
+    /// Whom the coinbase pays, with the commitment to the witnesses if there is one.
     pub outputs: Vec<TxOut>,
+    /// What else is in the block. Without it the work is worth nothing.
+    pub body: Option<Body>,
+}
+
+/// What a block has beside its header and its coinbase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// The other transactions, one after the other as the block has them.
+    pub transactions: Vec<u8>,
+    /// How many they are.
+    pub count: usize,
+    /// Whether an output commits to the witnesses, so that the coinbase needs one.
+    pub commits: bool,
+}
+
+/// A block that a share solved, for the node to judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Solved {
+    /// Its height.
+    pub height: u32,
+    /// Its hash.
+    #[serde(serialize_with = "super::as_text")]
+    pub hash: BlockHash,
+    /// The whole block, as the network has it.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
 }
 
 /// A job as miners get it. Each has a coinbase of its own, so no two have a hash in common.
@@ -73,7 +107,7 @@ impl Job {
         time: u32,
         gap: usize,
     ) -> Self {
-        let script = coinbase_script(template.height, serial, gap);
+        let script = coinbase_script(&template, serial, gap);
         // Version 4, input count 1, null outpoint 36, script length 1: the script is shorter than 253.
         let gap_end = 42 + script.len();
         let coinbase = Transaction {
@@ -118,6 +152,22 @@ impl Job {
     #[must_use]
     pub fn coinbase(&self, [extranonce1, extranonce2]: [&[u8]; 2]) -> Vec<u8> {
         [&self.coinb1, extranonce1, extranonce2, &self.coinb2].concat()
+    }
+
+    /// The block of a header with these extranonces; `None` where the work is worth nothing.
+    #[must_use]
+    pub fn block(&self, header: &Header, extranonces: [&[u8]; 2]) -> Option<Solved> {
+        let Body { transactions, count, commits } = self.template.body.as_ref()?;
+        // Made here, so it is a transaction.
+        let mut coinbase: Transaction = deserialize(&self.coinbase(extranonces)).ok()?;
+        if *commits {
+            let witness = Witness::from_slice(&[RESERVED]);
+            coinbase.input.iter_mut().for_each(|input| input.witness = witness.clone());
+        }
+        let count = VarInt::from(count.saturating_add(1));
+        let head = [serialize(header), serialize(&count), serialize(&coinbase)].concat();
+        let bytes = [head, transactions.clone()].concat();
+        Some(Solved { height: self.template.height, hash: header.block_hash(), bytes })
     }
 
     /// The header's merkle root.
@@ -166,31 +216,31 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Height (BIP 34), tag, the job's number, and a push of `gap` bytes for the extranonces.
-fn coinbase_script(height: u32, serial: u64, gap: usize) -> ScriptBuf {
-    let tag: &PushBytes = TAG.into();
-    let serial = serial.to_le_bytes();
-    let serial: &PushBytes = (&serial).into();
-    // Far below the 4 GiB at which a push ends.
-    let gap = PushBytesBuf::try_from(vec![0; gap]).unwrap_or_default();
+fn coinbase_script(template: &Template, serial: u64, gap: usize) -> ScriptBuf {
+    // All are far below the 4 GiB at which a push ends.
+    let pushed = |bytes: Vec<u8>| PushBytesBuf::try_from(bytes).unwrap_or_default();
     Builder::new()
-        .push_int(height.into())
-        .push_slice(tag)
-        .push_slice(serial)
-        .push_slice(gap)
+        .push_int(template.height.into())
+        .push_slice(pushed(template.tag.clone().into_bytes()))
+        .push_slice(pushed(serial.to_le_bytes().to_vec()))
+        .push_slice(pushed(vec![0; gap]))
         .into_script()
 }
 
 /// Makes jobs: another one now and then, and now and then of another block.
 pub struct Jobs {
-    templates: Vec<Arc<Template>>,
+    /// The blocks whose turn it is by and by; none where a node says what there is to do.
+    built_in: Vec<Arc<Template>>,
+    /// What is mined now.
+    template: Option<Arc<Template>>,
     /// Bytes of both extranonces.
     gap: usize,
-    /// How long a job lasts, and how many jobs a block.
+    /// How long a job lasts, and how many jobs a built-in block.
     every: Duration,
     per_block: u32,
     serial: u64,
     generation: u64,
-    /// Of the present block.
+    /// Of the present built-in block.
     given: u32,
     since: Instant,
     due: Instant,
@@ -202,9 +252,17 @@ impl Jobs {
     /// # Errors
     ///
     /// When the built-in table is damaged, which a test excludes.
-    pub fn new(options: &Options, now: Instant) -> Result<Self, HeaderError> {
-        Ok(Self {
-            templates: KNOWN_BLOCKS.iter().rev().map(replayed).collect::<Result<_, _>>()?,
+    pub fn built_in(options: &Options, now: Instant) -> Result<Self, HeaderError> {
+        let built_in = KNOWN_BLOCKS.iter().rev().map(replayed).collect::<Result<_, _>>()?;
+        Ok(Self { built_in, ..Self::of_node(options, now) })
+    }
+
+    /// Jobs of the templates that are [offered](Self::offer).
+    #[must_use]
+    pub fn of_node(options: &Options, now: Instant) -> Self {
+        Self {
+            built_in: Vec::new(),
+            template: None,
             gap: options.extranonce_sizes.iter().sum(),
             every: options.job_every,
             per_block: options.jobs_per_block.max(1),
@@ -213,7 +271,7 @@ impl Jobs {
             given: 0,
             since: now,
             due: now,
-        })
+        }
     }
 
     /// When the next job is due.
@@ -228,12 +286,24 @@ impl Jobs {
         self.generation
     }
 
+    /// A node wants this block from now on: a job for everybody.
+    pub fn offer(&mut self, template: Template, now: Instant) -> Option<Arc<Job>> {
+        let tip = |template: &Template| template.header.prev_blockhash;
+        if self.template.as_deref().map(tip) != Some(tip(&template)) {
+            self.generation += 1;
+        }
+        (self.template, self.since, self.due) = (Some(Arc::new(template)), now, now + self.every);
+        self.another(now)
+    }
+
     /// The jobs that are due, for everybody. Each that is of another generation than the one before is
     /// of a new block.
     pub fn next(&mut self, now: Instant) -> Vec<Arc<Job>> {
         let mut jobs = Vec::new();
         while self.due <= now && jobs.len() < POOL_JOBS_AT_ONCE {
-            if self.given.is_multiple_of(self.per_block) {
+            if self.given.is_multiple_of(self.per_block) && !self.built_in.is_empty() {
+                self.built_in.rotate_left(usize::from(self.generation > 0));
+                self.template = self.built_in.first().cloned();
                 self.generation += 1;
                 self.since = self.due;
             }
@@ -248,15 +318,13 @@ impl Jobs {
         jobs
     }
 
-    /// Another job of the present block; `None` before the first was due.
+    /// Another job of the present block; `None` before there is one.
     pub fn another(&mut self, now: Instant) -> Option<Arc<Job>> {
-        let number = usize::try_from(self.generation.checked_sub(1)?).ok()?;
-        let template = self.templates.get(number % self.templates.len().max(1))?;
+        let template = self.template.clone()?;
         let age = now.saturating_duration_since(self.since).as_secs();
         let time = template.header.time.saturating_add(u32::try_from(age).unwrap_or(u32::MAX));
         self.serial += 1;
-        let job = Job::new(self.serial, self.generation, template.clone(), time, self.gap);
-        Some(Arc::new(job))
+        Some(Arc::new(Job::new(self.serial, self.generation, template, time, self.gap)))
     }
 }
 
@@ -275,20 +343,20 @@ fn replayed(block: &KnownBlock) -> Result<Arc<Template>, HeaderError> {
         height: block.height,
         header,
         branch: Vec::new(),
+        tag: NO_MONEY.to_owned(),
         outputs: vec![TxOut { value: Amount::ZERO, script_pubkey: says }],
+        body: None,
     }))
 }
 
 #[cfg(test)]
 mod tests {
-    use bitcoin::consensus::deserialize;
-    use bitcoin::hashes::Hash as _;
     use bitcoin::script::Instruction;
 
     use super::*;
 
     fn jobs(options: &Options, now: Instant) -> Jobs {
-        Jobs::new(options, now).unwrap()
+        Jobs::built_in(options, now).unwrap()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, Target};
 use serde::Serialize;
 
-use super::jobs::Job;
+use super::jobs::{Job, Solved};
 use crate::limits::{JOBS_REMEMBERED, POOL_SHARES};
 
 /// How far a miner may roll the time of a job, in seconds. Source: ckpool, `parse_submit`.
@@ -106,7 +106,7 @@ pub struct Hashed {
 }
 
 /// What became of a submission.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
     /// The difficulty that was asked for, if the job is known.
     pub asked: Option<f64>,
@@ -114,11 +114,13 @@ pub struct Judgement {
     pub hashed: Option<Hashed>,
     /// Why it is refused; `None` when it is accepted.
     pub refusal: Option<Refusal>,
+    /// The block that it solves, if that is worth something.
+    pub solved: Option<Solved>,
 }
 
 impl Judgement {
     pub(super) const fn refused(refusal: Refusal) -> Self {
-        Self { asked: None, hashed: None, refusal: Some(refusal) }
+        Self { asked: None, hashed: None, refusal: Some(refusal), solved: None }
     }
 }
 
@@ -170,20 +172,22 @@ impl Book {
             return Judgement::refused(self.unknown(&submission.job));
         };
         let asked = Some(given.difficulty);
-        match hashed(given, submission, mask) {
-            Err(refusal) => Judgement { asked, hashed: None, refusal: Some(refusal) },
-            Ok(hashed) => {
-                let refusal = if hashed.difficulty < given.difficulty {
-                    Some(Refusal::LowDifficulty)
-                } else if given.accepted.insert(hashed.hash) {
-                    None
-                } else {
-                    Some(Refusal::Duplicate)
-                };
-                self.forget();
-                Judgement { asked, hashed: Some(hashed), refusal }
-            }
-        }
+        let hashed = match hashed(given, submission, mask) {
+            Ok(hashed) => hashed,
+            Err(refusal) => return Judgement { asked, ..Judgement::refused(refusal) },
+        };
+        let refusal = if hashed.difficulty < given.difficulty {
+            Some(Refusal::LowDifficulty)
+        } else if given.accepted.insert(hashed.hash) {
+            None
+        } else {
+            Some(Refusal::Duplicate)
+        };
+        let extranonces = [given.extranonce1.as_slice(), &submission.extranonce2];
+        let is_new = hashed.is_block && refusal != Some(Refusal::Duplicate);
+        let solved = is_new.then(|| given.job.block(&hashed.header, extranonces)).flatten();
+        self.forget();
+        Judgement { asked, hashed: Some(hashed), refusal, solved }
     }
 
     /// A job that was given once is stale; any other is unknown.

@@ -2,7 +2,8 @@
 //!
 //! It judges every share with the `bitcoin` crate and with nothing of adit's own arithmetic, so that it is
 //! an independent check of the rest. Its jobs are real blocks of the past with a coinbase that pays nobody:
-//! the work is worth nothing. Real farms use ckpool or the Stratum V2 pool.
+//! the work is worth nothing. On a node ([`Server::bind_on_node`]) its blocks are real, on a test chain of one's
+//! own above all. Real farms use ckpool or the Stratum V2 pool.
 //!
 //! [`Hub`] is the pool without sockets and clock: bytes and the time go in, bytes and [`Event`]s come out.
 //! [`Server`] carries the bytes.
@@ -24,12 +25,13 @@ use bitcoin::BlockHash;
 use serde::{Serialize, Serializer};
 
 use crate::chain::VERSION_ROLLING_MASK;
+use jobs::Solved;
 use judge::Refusal;
 use vardiff::Difficulty;
 
 pub use counters::{Counters, Tally};
 pub use hub::Hub;
-pub use server::{Observer, PoolError, Server};
+pub use server::{NodeEnd, Observer, PoolError, Server, Word};
 
 /// Hashes that a share of difficulty 1 takes on average.
 const HASHES: f64 = 4_294_967_296.0;
@@ -45,7 +47,7 @@ pub struct Options {
     pub extranonce_sizes: [usize; 2],
     /// How long a job lasts.
     pub job_every: Duration,
-    /// How many jobs a block lasts. With a new block all earlier jobs are stale.
+    /// How many jobs a built-in block lasts. With a new block all earlier jobs are stale.
     pub jobs_per_block: u32,
     /// Where it differs from the most usual pool.
     pub dialect: Dialect,
@@ -153,6 +155,23 @@ pub enum Event {
     },
     /// A share was judged.
     Share(Share),
+    /// A share solved a block of the node's.
+    Solved(Solved),
+    /// The node answered to a block.
+    Answered {
+        /// The block's height.
+        height: u32,
+        /// The block's hash.
+        #[serde(serialize_with = "as_text")]
+        hash: BlockHash,
+        /// The node's words when it refused it; `None` when it is part of the chain.
+        refusal: Option<String>,
+    },
+    /// Something is wrong with the node, but goes on.
+    Warning {
+        /// What.
+        message: String,
+    },
     /// A connection ended.
     Closed {
         /// Which.
@@ -170,7 +189,7 @@ pub struct Share {
     /// Who sent it, in its own words.
     pub worker: String,
     /// Its hash, if there was a job for it and it fits that.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text_if_any")]
     pub hash: Option<BlockHash>,
     /// The difficulty that the hash would meet.
     pub difficulty: Option<f64>,
@@ -182,10 +201,15 @@ pub struct Share {
     pub refusal: Option<Refusal>,
 }
 
+/// The text that people know it by.
+fn as_text<S: Serializer>(hash: &BlockHash, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(hash)
+}
+
 #[expect(clippy::ref_option, reason = "what serde calls")]
-fn as_text<S: Serializer>(hash: &Option<BlockHash>, serializer: S) -> Result<S::Ok, S::Error> {
-    match hash {
-        Some(hash) => serializer.collect_str(hash),
-        None => serializer.serialize_none(),
-    }
+fn as_text_if_any<S: Serializer>(
+    hash: &Option<BlockHash>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    hash.map(|hash| hash.to_string()).serialize(serializer)
 }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::jobs::{Solved, Template};
 use super::{ConnectionId, Counters, Event, Hub, Options};
 use crate::chain::HeaderError;
 use crate::limits::{POOL_CONNECTIONS, POOL_FAREWELL, POOL_INPUTS, POOL_UNREAD, WRITE_DEADLINE};
@@ -25,6 +26,9 @@ use crate::runtime::Stop;
 
 /// Bytes that are read at once.
 const PIECE: usize = 16 << 10;
+
+/// Templates, answers or blocks between the pool and its node.
+const NODE_WORDS: usize = 16;
 
 /// How long to wait when the system has no more connections to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -56,6 +60,26 @@ pub struct Server {
     address: SocketAddr,
     hub: Hub,
     observer: Observer,
+    node: Option<(Receiver<Word>, Sender<Solved>)>,
+}
+
+/// The node's side of a pool. Who holds it asks the node for templates, and gives it the blocks.
+pub struct NodeEnd {
+    /// To the pool.
+    pub words: Sender<Word>,
+    /// From the pool. A block that finds no room because nobody takes them out is dropped with a warning.
+    pub solved: Receiver<Solved>,
+}
+
+/// What a node has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// This is to be mined from now on.
+    Template(Box<Template>),
+    /// The answer to a block: why it is refused, if it is.
+    Answer(Solved, Option<String>),
+    /// Something is wrong, but goes on.
+    Warning(String),
 }
 
 /// Sees from any thread what came of the shares.
@@ -83,6 +107,26 @@ impl Server {
     ///
     /// When the address is taken, or is none of this machine's.
     pub fn bind(options: Options, address: SocketAddr) -> Result<Self, PoolError> {
+        Self::with_hub(Hub::new(options, Instant::now())?, address)
+    }
+
+    /// The same for a pool on a node, whose end is for those who talk with it.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken, or is none of this machine's.
+    pub fn bind_on_node(
+        options: Options,
+        address: SocketAddr,
+    ) -> Result<(Self, NodeEnd), PoolError> {
+        let mut server = Self::with_hub(Hub::on_node(options, Instant::now()), address)?;
+        let (words, heard) = channel(NODE_WORDS);
+        let (blocks, solved) = channel(NODE_WORDS);
+        server.node = Some((heard, blocks));
+        Ok((server, NodeEnd { words, solved }))
+    }
+
+    fn with_hub(hub: Hub, address: SocketAddr) -> Result<Self, PoolError> {
         let listen = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => PoolError::Taken(address),
             _ => PoolError::Listen(address, error),
@@ -90,8 +134,7 @@ impl Server {
         let listener = std::net::TcpListener::bind(address).map_err(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let hub = Hub::new(options, Instant::now())?;
-        Ok(Self { listener, address, hub, observer: Observer::default() })
+        Ok(Self { listener, address, hub, observer: Observer::default(), node: None })
     }
 
     /// Where it listens.
@@ -114,16 +157,18 @@ impl Server {
     pub fn run(self, stop: &Stop, on_event: impl FnMut(&Event)) -> Result<(), PoolError> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (sender, inputs) = channel(POOL_INPUTS);
+        let (words, blocks) = self.node.unzip();
         let desk = Desk {
             hub: self.hub,
             lines: BTreeMap::new(),
             sender,
+            blocks,
             observer: self.observer,
             on_event,
             events: Vec::new(),
         };
         // The tasks of the connections end with their set.
-        LocalSet::new().block_on(&runtime, desk.serve(self.listener, inputs, stop))
+        LocalSet::new().block_on(&runtime, desk.serve(self.listener, inputs, words, stop))
     }
 }
 
@@ -135,6 +180,8 @@ struct Desk<F> {
     hub: Hub,
     lines: BTreeMap<ConnectionId, Line>,
     sender: Sender<Input>,
+    /// To the node, where there is one.
+    blocks: Option<Sender<Solved>>,
     observer: Observer,
     on_event: F,
     events: Vec<Event>,
@@ -160,9 +207,12 @@ impl<F: FnMut(&Event)> Desk<F> {
         mut self,
         listener: std::net::TcpListener,
         mut inputs: Receiver<Input>,
+        words: Option<Receiver<Word>>,
         stop: &Stop,
     ) -> Result<(), PoolError> {
         let listener = TcpListener::from_std(listener)?;
+        // Without a node nobody ever speaks.
+        let mut words = words.unwrap_or_else(|| channel(1).1);
         let mut tick = Instant::now();
         while !stop.is_requested() {
             tokio::select! {
@@ -174,12 +224,11 @@ impl<F: FnMut(&Event)> Desk<F> {
                     }
                 },
                 Some((connection, input)) = inputs.recv() => self.take(connection, input),
+                Some(word) = words.recv() => self.hear(word),
                 () = sleep_until(tick.into()) => {
                     let now = Instant::now();
                     self.hub.tick(now, &mut self.events);
-                    for connection in self.hub.connections().collect::<Vec<_>>() {
-                        self.send(connection);
-                    }
+                    self.send_all();
                     tick = self.hub.due().min(now + Stop::TICK);
                 }
             }
@@ -212,7 +261,28 @@ impl<F: FnMut(&Event)> Desk<F> {
         for event in mem::take(&mut self.events) {
             self.observer.note(&event);
             (self.on_event)(&event);
+            if let (Event::Solved(solved), Some(blocks)) = (event, &self.blocks)
+                && let Err(error) = blocks.try_send(solved)
+            {
+                let message = format!("a solved block cannot be given to the node: {error}");
+                (self.on_event)(&Event::Warning { message });
+            }
         }
+    }
+
+    /// The node said something.
+    fn hear(&mut self, word: Word) {
+        let event = match word {
+            Word::Template(template) => {
+                self.hub.offer(*template, Instant::now(), &mut self.events);
+                return self.send_all();
+            }
+            Word::Answer(Solved { height, hash, .. }, refusal) => {
+                Event::Answered { height, hash, refusal }
+            }
+            Word::Warning(message) => Event::Warning { message },
+        };
+        self.events.push(event);
     }
 
     fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
@@ -239,6 +309,12 @@ impl<F: FnMut(&Event)> Desk<F> {
         } else {
             self.lines.remove(&connection);
             self.hub.disconnect(connection, now, &mut self.events);
+        }
+    }
+
+    fn send_all(&mut self) {
+        for connection in self.hub.connections().collect::<Vec<_>>() {
+            self.send(connection);
         }
     }
 

@@ -215,7 +215,7 @@ impl Session {
             }
             Call::Submit { worker, submission } => {
                 let judgement = self.judge(&worker, submission);
-                self.conclude(worker, &judgement, now, events)
+                self.conclude(worker, judgement, now, events)
             }
         }
     }
@@ -253,11 +253,11 @@ impl Session {
     fn conclude(
         &mut self,
         worker: String,
-        judgement: &Judgement,
+        judgement: Judgement,
         now: Instant,
         events: &mut Vec<Event>,
     ) -> Result<Value, Refusal> {
-        let Judgement { asked, hashed, refusal } = *judgement;
+        let Judgement { asked, hashed, refusal, solved } = judgement;
         events.push(Event::Share(Share {
             connection: self.id,
             worker,
@@ -267,6 +267,7 @@ impl Session {
             is_block: hashed.is_some_and(|hashed| hashed.is_block),
             refusal,
         }));
+        events.extend(solved.map(Event::Solved));
         if let Some(refusal) = refusal {
             return Err(refusal);
         }

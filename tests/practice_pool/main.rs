@@ -6,6 +6,7 @@ mod client;
 mod command;
 mod dialects;
 mod hostile;
+mod node;
 mod recorded;
 mod shares;
 mod virtual_time;
@@ -33,7 +34,10 @@ struct Pool {
 
 impl Pool {
     fn start(options: Options) -> Self {
-        let server = Server::bind(options, "127.0.0.1:0".parse().unwrap()).unwrap();
+        Self::serve(Server::bind(options, "127.0.0.1:0".parse().unwrap()).unwrap())
+    }
+
+    fn serve(server: Server) -> Self {
         let (address, observer) = (server.local_addr(), server.observer());
         let (events, stop) = (Arc::new(Mutex::new(Vec::new())), Stop::default());
         let thread = thread::spawn({

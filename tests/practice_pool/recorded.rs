@@ -74,7 +74,9 @@ fn job(heard: &Job) -> Arc<jobs::Job> {
         height: 0,
         header: heard.header,
         branch: heard.branch.iter().map(|node| TxMerkleNode::from_raw_hash(*node)).collect(),
+        tag: String::new(),
         outputs: Vec::new(),
+        body: None,
     };
     let serial = u64::from_str_radix(&heard.name, 16).unwrap();
     let [before, after] = &heard.coinbase;

@@ -31,8 +31,15 @@ pub(in crate::pool) fn job_of(params: &Value) -> Job {
 }
 
 fn job(serial: u64, header: Header, branch: Vec<TxMerkleNode>, [coinb1, coinb2]: [&str; 2]) -> Job {
-    let template =
-        Template { network: String::new(), height: 0, header, branch, outputs: Vec::new() };
+    let template = Template {
+        network: String::new(),
+        height: 0,
+        header,
+        branch,
+        tag: String::new(),
+        outputs: Vec::new(),
+        body: None,
+    };
     Job::of_parts(serial, 1, Arc::new(template), header.time, [&unhex(coinb1), &unhex(coinb2)])
 }
 
