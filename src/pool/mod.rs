@@ -68,12 +68,11 @@ impl Default for Options {
 }
 
 impl Options {
-    /// For miners who test `hashes_per_second` hashes: a share every second or two from the start.
+    /// For one miner that tests `hashes_per_second` hashes: a share every second or two, whatever it suggests.
     #[must_use]
     pub fn for_rate(hashes_per_second: f64) -> Self {
-        let every = Duration::from_millis(1500);
-        let start = hashes_per_second.max(0.0) * every.as_secs_f64() / HASHES;
-        Self { difficulty: Difficulty::Variable { start, every }, ..Self::default() }
+        let difficulty = hashes_per_second.max(0.0) * 1.5 / HASHES;
+        Self { difficulty: Difficulty::Fixed(difficulty), ..Self::default() }
     }
 }
 

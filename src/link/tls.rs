@@ -1,0 +1,172 @@
+//! TLS: whom to believe, and what to say when nobody can be believed.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls_platform_verifier::Verifier;
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+};
+
+use super::{LinkError, name};
+use crate::source::location::Fingerprint;
+
+/// Whom to believe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, whoever signed it. Without one the system decides.
+    pub fingerprint: Option<Fingerprint>,
+    /// Anybody.
+    pub insecure: bool,
+}
+
+/// Encrypts a connection.
+pub(super) async fn wrap(
+    tls: &Tls,
+    stream: TcpStream,
+    host: &str,
+    port: u16,
+) -> Result<TlsStream<TcpStream>, LinkError> {
+    let name = name(host, port);
+    let server = ServerName::try_from(host.to_owned());
+    let server = server.map_err(|_| LinkError::ServerName(host.to_owned()))?;
+    let provider = Arc::new(ring::default_provider());
+    let trust = if tls.insecure {
+        Trust::Anybody
+    } else if let Some(pinned) = tls.fingerprint {
+        Trust::Pinned(pinned)
+    } else {
+        Trust::System(Verifier::new(Arc::clone(&provider)).map_err(LinkError::Roots)?)
+    };
+    let verifier =
+        Arc::new(Check { provider: Arc::clone(&provider), trust, seen: Mutex::default() });
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| LinkError::Handshake(name.clone(), io::Error::other(error)))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let connected = connector.connect(server, stream).await;
+    connected.map_err(|error| explain(name, error, &verifier))
+}
+
+/// Says what a failed handshake means.
+fn explain(name: String, error: io::Error, verifier: &Check) -> LinkError {
+    let seen = verifier.seen();
+    if let (Trust::Pinned(pinned), Some(seen)) = (&verifier.trust, seen)
+        && seen != *pinned
+    {
+        return LinkError::Fingerprint { name, seen, pinned: *pinned };
+    }
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+    let why = cause.map(ToString::to_string).unwrap_or_default();
+    match (cause, seen) {
+        (Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)), Some(seen)) => {
+            LinkError::UnknownIssuer { name, seen }
+        }
+        (
+            Some(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )),
+            Some(seen),
+        ) => LinkError::WrongHost { name, why, seen },
+        (
+            Some(Error::InvalidCertificate(
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. },
+            )),
+            _,
+        ) => LinkError::Expired { name, why },
+        (Some(Error::InvalidMessage(_)), None) => LinkError::NoTls(name),
+        // A plain server waits for a line, or closes at the first that is none.
+        (None, None) if error.kind() == io::ErrorKind::UnexpectedEof => LinkError::NoTls(name),
+        _ => LinkError::Handshake(name, error),
+    }
+}
+
+#[derive(Debug)]
+enum Trust {
+    Anybody,
+    Pinned(Fingerprint),
+    System(Verifier),
+}
+
+/// Believes whom it is told to, and remembers what it saw. Who shows a certificate must have its key in any case.
+#[derive(Debug)]
+struct Check {
+    provider: Arc<CryptoProvider>,
+    trust: Trust,
+    seen: Mutex<Option<Fingerprint>>,
+}
+
+impl Check {
+    fn seen(&self) -> Option<Fingerprint> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ServerCertVerifier for Check {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let shown = Fingerprint(Sha256::digest(end_entity).into());
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        match &self.trust {
+            Trust::Anybody => Ok(ServerCertVerified::assertion()),
+            Trust::Pinned(pinned) if *pinned == shown => Ok(ServerCertVerified::assertion()),
+            Trust::Pinned(_) => {
+                let why = CertificateError::ApplicationVerificationFailure;
+                Err(Error::InvalidCertificate(why))
+            }
+            Trust::System(verifier) => verifier.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                now,
+            ),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
