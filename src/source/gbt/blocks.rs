@@ -78,9 +78,6 @@ impl Blocks {
         now: Instant,
         events: &mut VecDeque<Event>,
     ) {
-        if self.holds(block.hash) {
-            return;
-        }
         if self.waiting.len() >= SOLVED_BLOCKS {
             let unawaited = self.waiting.iter().position(|other| other.block.ticket.is_none());
             let mut left = self.waiting.remove(unawaited.unwrap_or(0));
@@ -89,11 +86,6 @@ impl Blocks {
         let disk = if stored { Disk::Stored } else { Disk::Unknown };
         let step = Step::Submit;
         self.waiting.push(Waiting { block, previous, disk, step, since: now, tries: 0, due: now });
-    }
-
-    /// Whether the block has no final answer yet.
-    pub(super) fn holds(&self, hash: BlockHash) -> bool {
-        self.waiting.iter().any(|waiting| waiting.block.hash == hash)
     }
 
     /// The next block to be written to disk.
@@ -134,7 +126,10 @@ impl Blocks {
 
     /// When the patience with a block ends.
     pub(super) fn patience(&self) -> Option<Instant> {
-        let awaited = self.stored_ones().filter(|waiting| waiting.was_tried_enough());
+        let awaited = self.stored_ones().filter(|waiting| {
+            waiting.was_tried_enough()
+                && (waiting.block.ticket.is_some() || waiting.step == Step::Look)
+        });
         awaited.map(|waiting| waiting.since + BLOCK_PATIENCE.0).min()
     }
 
@@ -152,9 +147,7 @@ impl Blocks {
         };
         let waiting = self.find(hash)?;
         waiting.tries = waiting.tries.saturating_add(1);
-        let since = now.saturating_duration_since(waiting.since);
-        waiting.due =
-            now + if since < BLOCK_PATIENCE.0 { wait(waiting.tries) } else { BLOCK_RETRY_LATE };
+        waiting.due = now + waiting.wait(now);
         match judged {
             Judged::Final(verdict, words) => return self.settle(hash, verdict, words, events),
             Judged::Look(words) => {
@@ -185,8 +178,7 @@ impl Blocks {
     pub(super) fn expire(&mut self, now: Instant, events: &mut VecDeque<Event>) -> Vec<Settled> {
         let mut late = Vec::new();
         for waiting in &mut self.waiting {
-            let was_long = now.saturating_duration_since(waiting.since) >= BLOCK_PATIENCE.0;
-            if waiting.disk != Disk::Stored || !was_long || !waiting.was_tried_enough() {
+            if waiting.disk != Disk::Stored || !waiting.is_late(now) {
                 continue;
             }
             match waiting.step {
@@ -254,9 +246,23 @@ impl Blocks {
 }
 
 impl Waiting {
+    /// A block that the node has needs no more tries, only time.
     fn was_tried_enough(&self) -> bool {
-        let awaited = self.block.ticket.is_some() || self.step == Step::Look;
-        awaited && (self.step == Step::Look || self.tries >= BLOCK_PATIENCE.1)
+        self.step == Step::Look || self.tries >= BLOCK_PATIENCE.1
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(self.since);
+        self.was_tried_enough() && waited >= BLOCK_PATIENCE.0
+    }
+
+    /// How long to wait for the next try.
+    fn wait(&self, now: Instant) -> Duration {
+        if self.is_late(now) {
+            return BLOCK_RETRY_LATE;
+        }
+        let [first, longest] = BLOCK_RETRY;
+        first.saturating_mul(1 << self.tries.saturating_sub(1).min(10)).min(longest)
     }
 
     /// Ends the share. The block goes on.
@@ -268,12 +274,6 @@ impl Waiting {
         )));
         events.push_back(Event::Verdict(ticket, Verdict::Expired, Some(why.to_owned())));
     }
-}
-
-/// How long to wait after so many tries.
-fn wait(tries: u32) -> Duration {
-    let [first, longest] = BLOCK_RETRY;
-    first.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(longest)
 }
 
 /// What `submitblock` says. `None` is BIP 22's null.

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use super::blocks::{Blocks, Settled, Step};
 use super::jobs::{self, Jobs};
 use super::rpc::{self, Answer, Fault};
+use super::tips::{Allowed, Tips};
 use super::{Lane, Request, Settings, SolvedBlock, Template};
 use crate::chain;
 use crate::chain::payout::Chain;
-use crate::limits::{LONGPOLL, NODE_CALL, NODE_FAILURES, NODE_WORK, RECONNECT, SOLVED_TIPS};
+use crate::limits::{LONGPOLL, NODE_CALL, NODE_FAILURES, NODE_WORK, RECONNECT};
 use crate::source::{Down, Event, Remedy};
 use crate::work::{JobId, Share, Ticket, Verdict};
 
@@ -61,7 +62,7 @@ pub struct Client {
     candidate: Option<Box<Template>>,
     current: Option<Current>,
     jobs: Jobs,
-    tips: VecDeque<Tip>,
+    tips: Tips,
     warned_of_value: bool,
 }
 
@@ -94,15 +95,6 @@ struct Current {
     since: Instant,
     /// The next request then: answers to earlier ones may be older than this.
     requests: u64,
-}
-
-/// A block that we have a solution on top of.
-#[derive(Debug)]
-struct Tip {
-    previous: BlockHash,
-    /// The next request when the solution had its answer. A template of the same tip that was asked for
-    /// later means that the node still, or again, wants a block there.
-    answered: Option<u64>,
 }
 
 /// What `getblockchaininfo` gives, as far as it is used.
@@ -140,7 +132,7 @@ impl Client {
             candidate: None,
             current: None,
             jobs: Jobs::default(),
-            tips: VecDeque::new(),
+            tips: Tips::default(),
             warned_of_value: false,
         }
     }
@@ -375,15 +367,12 @@ impl Client {
         if self.longpoll_at.is_none() {
             self.longpoll_at = Some(now);
         }
-        if let Some(at) = self.tips.iter().position(|tip| tip.previous == template.previous) {
-            match self.tips[at].answered {
-                None => return,
-                Some(answered) if request < answered => {
-                    // It was asked for before the node took our block.
-                    self.poll_at = Some(now);
-                    return;
-                }
-                Some(_) => drop(self.tips.remove(at)),
+        match self.tips.offered(template.previous, request) {
+            Allowed::Yes => {}
+            Allowed::No => return,
+            Allowed::AskAgain => {
+                self.poll_at = Some(now);
+                return;
             }
         }
         if let Some(current) = &self.current {
@@ -465,13 +454,13 @@ impl Client {
     /// Takes a share, which is a block. Exactly one [`Event::Verdict`] follows.
     pub fn submit(&mut self, ticket: Ticket, share: &Share, now: Instant) {
         let solved = self.jobs.solve(share).and_then(|solved| {
-            if self.blocks.holds(share.hash) {
+            if self.tips.knows(share.hash) {
                 return Err((Verdict::Duplicate, "it was found before"));
             }
-            match self.tips.iter().any(|tip| tip.previous == solved.previous) {
-                true => Err((Verdict::Stale, "another block of its height was found before")),
-                false => Ok(solved),
+            if self.tips.is_occupied(solved.previous) {
+                return Err((Verdict::Stale, "another block of its height was found before"));
             }
+            Ok(solved)
         });
         let solved = match solved {
             Ok(solved) => solved,
@@ -487,7 +476,7 @@ impl Client {
             bytes: solved.bytes,
             ticket: Some(ticket),
         };
-        self.occupy(solved.previous);
+        self.occupy(solved.previous, share.hash);
         self.blocks.add(block, solved.previous, false, now, &mut self.events);
     }
 
@@ -503,19 +492,19 @@ impl Client {
             return;
         };
         let (previous, block) = (header.prev_blockhash, SolvedBlock { ticket: None, ..block });
-        self.occupy(previous);
+        if self.tips.knows(block.hash) {
+            return;
+        }
+        self.occupy(previous, block.hash);
         self.blocks.add(block, previous, true, now, &mut self.events);
         if let Some(chain) = self.chain {
             self.blocks.keep_only(chain, &mut self.events);
         }
     }
 
-    /// We have a block on this tip.
-    fn occupy(&mut self, previous: BlockHash) {
-        if self.tips.len() == SOLVED_TIPS {
-            self.tips.pop_front();
-        }
-        self.tips.push_back(Tip { previous, answered: None });
+    /// There is a block to follow `previous`: another is of no use there.
+    fn occupy(&mut self, previous: BlockHash, solution: BlockHash) {
+        self.tips.occupy(previous, solution);
         if self.current.take_if(|current| current.previous == previous).is_some() {
             let why = "a block was found; work goes on when the node has answered";
             self.events.push_back(Event::NoWork(why.to_owned()));
@@ -525,9 +514,7 @@ impl Client {
     /// A block has its final answer: the next one can be mined.
     fn settled(&mut self, settled: Option<Settled>, now: Instant) {
         let Some(Settled { previous, verdict }) = settled else { return };
-        for tip in self.tips.iter_mut().filter(|tip| tip.previous == previous) {
-            tip.answered = Some(self.requests);
-        }
+        self.tips.answered(previous, self.requests);
         let wait = if verdict == Verdict::Rejected { ANOTHER_TEMPLATE } else { Duration::ZERO };
         self.poll_at = Some(now + wait);
     }

@@ -11,6 +11,7 @@ mod rpc;
 #[cfg(test)]
 mod sample;
 mod template;
+mod tips;
 
 use std::time::Duration;
 
