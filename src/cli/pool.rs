@@ -165,7 +165,7 @@ fn tell(args: &Args, event: &Event) -> Result<(), Failure> {
         Event::Login { connection, worker, agent } => output::line(format_args!(
             "{connection}: {} logged in with {}",
             name(worker),
-            name(agent)
+            if agent.is_empty() { "a nameless program".to_owned() } else { text::clean(agent) }
         )),
         Event::Job { job, network, height, clean } => output::line(format_args!(
             "job {job}: block {} ({network}){}",
@@ -247,14 +247,15 @@ fn sum(tally: &Tally) -> String {
     )
 }
 
-/// Text of a miner.
-fn name(text: &str) -> String {
-    if text.is_empty() { "somebody".to_owned() } else { text::clean(text) }
+/// The name of a worker.
+fn name(worker: &str) -> String {
+    if worker.is_empty() { "somebody".to_owned() } else { text::clean(worker) }
 }
 
 /// A difficulty with three digits or so.
 fn digits(difficulty: f64) -> String {
     match difficulty {
+        0.0 => "0".to_owned(),
         0.001..10.0 => format!("{difficulty:.4}"),
         10.0..1e7 => format!("{difficulty:.1}"),
         _ => format!("{difficulty:.2e}"),

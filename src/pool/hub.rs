@@ -21,16 +21,14 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A pool that hands out jobs of the built-in blocks from `now` on.
+    /// A pool that hands out jobs of the built-in blocks, from its first [`tick`](Self::tick) on.
     ///
     /// # Errors
     ///
     /// When the built-in table of blocks is damaged, which a test excludes.
     pub fn new(options: Options, now: Instant) -> Result<Self, HeaderError> {
         let jobs = Jobs::built_in(&options, now)?;
-        let mut hub = Self::with_jobs(options, jobs);
-        hub.tick(now, &mut Vec::new());
-        Ok(hub)
+        Ok(Self::with_jobs(options, jobs))
     }
 
     /// A pool that hands out jobs of the templates that a node [offers](Self::offer). Miners wait for the

@@ -214,6 +214,8 @@ impl<F: FnMut(&Event)> Desk<F> {
         // Without a node nobody ever speaks.
         let mut words = words.unwrap_or_else(|| channel(1).1);
         let mut tick = Instant::now();
+        // Whoever comes first finds a job.
+        self.hub.tick(tick, &mut self.events);
         while !stop.is_requested() {
             tokio::select! {
                 accepted = listener.accept() => match accepted {

@@ -194,6 +194,7 @@ impl Session {
                 }
                 self.takes_extranonce |= has("subscribe-extranonce");
                 let is_heeded = minimum.is_some_and(|least| self.vardiff.at_least(least, now));
+                self.wants_job |= is_heeded;
                 Ok(configured(&extensions, self.mask, is_heeded))
             }
             Call::Subscribe { agent, session } => {

@@ -73,6 +73,20 @@ fn shares_are_shown_and_end_it() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_with_a_summary() {
+    let mut pool = Running(adit(&["pool", "--listen", "127.0.0.1:0", "--json"]).spawn().unwrap());
+    let mut lines = BufReader::new(pool.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().contains("listening"));
+    assert!(lines.next().unwrap().contains(r#""event":"job""#), "there is something to do");
+    let pressed = Command::new("kill").args(["-INT", &pool.0.id().to_string()]).status().unwrap();
+    assert!(pressed.success());
+    let summary: Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
+    assert_eq!((&summary["event"], &summary["interrupted"]), (&"summary".into(), &true.into()));
+    assert_eq!(pool.0.wait().unwrap().code(), Some(130));
+}
+
 #[test]
 fn it_ends_in_time_and_says_that_the_work_is_worth_nothing() {
     let output = adit(&["pool", "--listen", "127.0.0.1:0", "--for", "1s"]).output().unwrap();

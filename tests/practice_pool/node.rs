@@ -9,7 +9,7 @@ use bitcoin::hashes::{Hash as _, sha256d};
 use bitcoin::merkle_tree::calculate_root;
 use bitcoin::{
     Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Transaction, TxIn,
-    TxMerkleNode, TxOut, Txid, Witness, WitnessMerkleNode, transaction,
+    TxMerkleNode, TxOut, Txid, Witness, WitnessMerkleNode, Wtxid, transaction,
 };
 
 use crate::client::{Client, Job, Roll, Session, Wanted};
@@ -48,7 +48,7 @@ fn template(previous: &[u8], height: u32) -> Template {
         calculate_root([last, last].into_iter()).unwrap(),
     ];
 
-    let wtxids = [plain.compute_wtxid(), segwit.compute_wtxid()].map(|id| id.to_byte_array());
+    let wtxids = [plain.compute_wtxid(), segwit.compute_wtxid()].map(Wtxid::to_byte_array);
     let leaves = [[0; 32], wtxids[0], wtxids[1]].map(WitnessMerkleNode::from_byte_array);
     let root = calculate_root(leaves.into_iter()).unwrap();
     let commitment = Block::compute_witness_commitment(&root, &[0; 32]).to_byte_array();

@@ -29,6 +29,7 @@ impl World {
     fn new(options: Options) -> Self {
         let (now, mut events) = (Instant::now(), Vec::new());
         let mut hub = Hub::new(options, now).unwrap();
+        hub.tick(now, &mut events);
         let connection = hub.connect("a test", now, &mut events).unwrap();
         let session = Session { id: String::new(), extranonce1: Vec::new(), extranonce2_size: 0 };
         let mut world = Self {
