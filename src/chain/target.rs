@@ -356,6 +356,17 @@ mod tests {
         bytes
     }
 
+    #[test]
+    fn a_million_difficulties_lead_to_exact_targets() {
+        let mut random = fastrand::Rng::with_seed(6);
+        for _ in 0..1_000_000 {
+            let difficulty = (1.0 + random.f64()) * 2_f64.powi(random.i32(-40..230));
+            let target = target_of_difficulty(difficulty).unwrap_or(Target::ZERO);
+            let exact = Target::from_be_bytes(divide_bit_by_bit(difficulty));
+            assert_eq!(target, exact, "{difficulty:?}");
+        }
+    }
+
     fn any_difficulty() -> impl Strategy<Value = f64> {
         prop_oneof![
             (1.0..2.0, -40..230).prop_map(|(m, e): (f64, i32)| m * 2_f64.powi(e)),

@@ -28,8 +28,9 @@ impl Client {
 
     fn configured(&mut self, answer: &Answer<'_>, now: Instant) {
         let Some(connection) = &mut self.connection else { return };
-        let granted = Granted::parse(answer, self.settings.version_mask);
-        connection.version_mask = granted.version_mask;
+        let granted = Granted::parse(answer);
+        let asked = self.settings.version_mask;
+        connection.version_mask = granted.version_mask.filter(|_| asked != 0);
         connection.extranonce_is_settled = granted.extranonce_is_settled;
         let minimum = self.settings.minimum_difficulty.and_then(whole);
         if minimum.is_some() && !granted.minimum_difficulty {

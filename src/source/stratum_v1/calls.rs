@@ -52,7 +52,7 @@ impl Client {
             _ => (Value::Null, json!([20, "unknown method", null])),
         };
         if let Some(connection) = &mut self.connection {
-            connection.reply(id, result, error, now);
+            connection.reply(id, &result, &error, now);
         }
     }
 
@@ -109,7 +109,7 @@ impl Client {
     /// Source: BIP 310. It counts at once, see [`Client::take_job`], if versions roll at all.
     fn set_version_mask(&mut self, params: &[Json<'_>]) -> Result<(), Nonsense> {
         let mask = params.first().unwrap_or(&Json::Null);
-        let mask = handshake::version_mask(mask, self.settings.version_mask);
+        let mask = handshake::version_mask(mask);
         let mask = mask.ok_or(field("mining.set_version_mask", "of 8 hex digits"))?;
         if let Some(connection) = self.connection.as_mut().filter(|c| c.version_mask.is_some()) {
             connection.version_mask = Some(mask);
@@ -133,12 +133,13 @@ impl Client {
                 self.events.push_back(Event::Reconnect { port, wait });
             }
             Err(why) => {
-                self.warn(format!("did not follow the pool's order to reconnect {why}"), now)
+                self.warn(format!("did not follow the pool's order to reconnect {why}"), now);
             }
         }
     }
 
-    /// Port and wait of an order to reconnect. Miners were stolen by such orders: only the user's own host counts.
+    /// Port and wait of an order to reconnect. Miners were stolen by such orders: only the user's own
+    /// host counts.
     fn check_order(
         &self,
         params: &[Json<'_>],

@@ -24,7 +24,7 @@ pub(super) struct Connection {
     /// Requests of the handshake without an answer.
     asked: Vec<(u64, Asked)>,
     pub(super) stage: Stage,
-    /// The mask that the pool granted or set last; `None` where versions do not roll.
+    /// The mask that the pool granted or set last, whatever was asked for; `None` where versions do not roll.
     pub(super) version_mask: Option<u32>,
     /// Whether `mining.extranonce.subscribe` can be left out.
     pub(super) extranonce_is_settled: bool,
@@ -111,7 +111,7 @@ impl Connection {
     }
 
     /// Answers a request of the pool's, unless it asks too often.
-    pub(super) fn reply(&mut self, id: Option<Value>, result: Value, error: Value, now: Instant) {
+    pub(super) fn reply(&mut self, id: Option<Value>, result: &Value, error: &Value, now: Instant) {
         if let Some(id) = id.filter(|_| self.replies.admits(now)) {
             self.write(&json!({ "id": id, "result": result, "error": error }));
         }

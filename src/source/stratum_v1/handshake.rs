@@ -13,7 +13,7 @@ use crate::limits::POOL_JOB_ID;
 /// What a pool granted in answer to `mining.configure`; everything else counts as not granted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Granted {
-    /// The version bits that roll. Even without any bit, shares name theirs.
+    /// The version bits that the pool takes from a share. Even without any bit, shares name theirs.
     pub(super) version_mask: Option<u32>,
     pub(super) minimum_difficulty: bool,
     /// Whether the pool said yes or no to `subscribe-extranonce`.
@@ -69,13 +69,12 @@ pub(super) fn whole(difficulty: f64) -> Option<u64> {
 }
 
 impl Granted {
-    /// What of `asked` an answer grants. Servers answer `{}`, `false`, an error, or nothing at all.
-    pub(super) fn parse(answer: &Answer<'_>, asked: u32) -> Self {
+    /// What an answer grants. Servers answer `{}`, `false`, an error, or nothing at all.
+    pub(super) fn parse(answer: &Answer<'_>) -> Self {
         let says = |extension| answer.result.get(extension) == &Json::Bool(true);
-        let mask = answer.result.get("version-rolling.mask");
-        let rolls = asked != 0 && says("version-rolling");
+        let mask = version_mask(answer.result.get("version-rolling.mask"));
         Self {
-            version_mask: version_mask(mask, asked).filter(|_| rolls),
+            version_mask: mask.filter(|_| says("version-rolling")),
             minimum_difficulty: says("minimum-difficulty"),
             extranonce_is_settled: matches!(
                 answer.result.get("subscribe-extranonce"),
@@ -85,14 +84,23 @@ impl Granted {
     }
 }
 
-/// The bits of a mask, in up to 8 hex digits, that were asked for.
-pub(super) fn version_mask(json: &Json<'_>, asked: u32) -> Option<u32> {
+/// A mask in up to 8 hex digits.
+pub(super) fn version_mask(json: &Json<'_>) -> Option<u32> {
     let text = json.text()?;
     let digits = text.strip_prefix("0x").unwrap_or(text);
     let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let mask = u32::from_str_radix(digits, 16).ok().filter(|_| is_hex)? & asked;
-    // More headers than can be numbered: every bit would roll.
-    Some(if mask == u32::MAX { VERSION_ROLLING_MASK } else { mask })
+    u32::from_str_radix(digits, 16).ok().filter(|_| is_hex)
+}
+
+/// The bits to roll: those that were asked for and granted.
+///
+/// A server may have granted more than that, and takes all of those from the share.
+pub(super) const fn rolled(granted: u32, asked: u32) -> u32 {
+    match granted & asked {
+        // More headers than can be numbered: every bit would roll.
+        u32::MAX => VERSION_ROLLING_MASK,
+        mask => mask,
+    }
 }
 
 impl Subscription {

@@ -51,7 +51,7 @@ fn by_error(error: &Json<'_>) -> Judgement {
         (Verdict::Rejected, Some(Remedy::Retry))
     } else if says(&["unauthori"]) {
         (Verdict::Rejected, Some(Remedy::User))
-    } else if says(&["time"]) {
+    } else if says(&["ntime", "timestamp", "time too"]) {
         // Servers give an old time the code of a low difficulty.
         (Verdict::Rejected, None)
     } else {

@@ -2,9 +2,9 @@
 //!
 //! [`Client`] takes bytes of a connection and the time, and gives bytes and [`Event`]s. A message from
 //! the pool is read into a validated type, which changes nothing, before anything is touched. The
-//! protocol has no specification that servers follow; what is accepted is what they send. Sources: Braiins' (Slush
-//! Pool's) manual for the core, BIP 310 for `mining.configure` and version rolling, `NiceHash` for
-//! `mining.extranonce.subscribe`, and ckpool, foundation-stratum, Public Pool and the Stratum V2
+//! protocol has no specification that servers follow; what is accepted is what they send. Sources:
+//! Braiins' (Slush Pool's) manual for the core, BIP 310 for `mining.configure` and version rolling,
+//! `NiceHash` for `mining.extranonce.subscribe`; ckpool, foundation-stratum, Public Pool and the Stratum V2
 //! reference translator for what differs.
 //!
 //! Where they leave a choice:
@@ -291,7 +291,8 @@ impl Client {
         if !connection.stage.is_subscribed {
             return;
         }
-        let version_mask = connection.version_mask.unwrap_or(0);
+        let granted = connection.version_mask.unwrap_or(0);
+        let version_mask = handshake::rolled(granted, self.settings.version_mask);
         let mut is_clean = false;
         let taken = match connection.arrived.job.take() {
             Some((notify, target)) => {
@@ -404,7 +405,8 @@ impl Client {
             self.warn(format!("ignored what the pool sent: {what}"), now);
         } else {
             let why = format!(
-                "the pool sent {NONSENSE_PER_MINUTE} messages in a minute that make no sense, the last one {what}"
+                "the pool sent {NONSENSE_PER_MINUTE} messages in a minute that make no sense, the last \
+                one {what}"
             );
             self.down(why, Remedy::Retry);
         }

@@ -134,6 +134,18 @@ fn a_version_mask_counts_at_once() {
     assert!(works(&session.events()).is_empty());
 }
 
+/// foundation-stratum grants its whole mask whatever is asked for, and its jobs set one of the bits.
+#[test]
+fn a_pool_that_grants_more_than_was_asked_for_is_told_all_its_bits() {
+    let mut session = Session::ready_with(Settings { version_mask: 0x2000, ..settings() });
+    let mut params = job("1", 1, true);
+    params[5] = "30000000".into();
+    let work = session.work(&params);
+    let share = share(&work, 1, 7);
+    assert_eq!(share.header.version.to_consensus(), 0x3000_2000);
+    assert_eq!(session.request_of(&share)["params"][5], "10002000");
+}
+
 #[test]
 fn a_late_answer_to_configure_hands_the_job_out_again() {
     let mut session = Session::new(settings());
@@ -149,8 +161,8 @@ fn a_late_answer_to_configure_hands_the_job_out_again() {
 fn an_extranonce_counts_from_the_next_job_on_and_makes_earlier_ones_stale() {
     let mut session = Session::ready();
     let first = session.work(&job("1", 1, true));
-    let set = |extranonce1: &str, size: u32| json!({ "method": "mining.set_extranonce", "params": [extranonce1, size] });
-    session.say(&set("09000003", 4));
+    let set = json!({ "method": "mining.set_extranonce", "params": ["09000003", 4] });
+    session.say(&set);
     session.request_of(&share(&first, 0, 1));
     // The same job by its name, as NiceHash has it: still another job.
     let second = session.work(&job("1", 1, false));
@@ -159,7 +171,7 @@ fn an_extranonce_counts_from_the_next_job_on_and_makes_earlier_ones_stale() {
     assert_ne!(roots[0], roots[1]);
     assert_eq!(session.verdict_of(&share(&first, 0, 2)).0, Verdict::Stale);
     session.request_of(&share(&second, 0, 1));
-    session.say(&set("09000003", 4));
+    session.say(&set);
     session.notify(&job("1", 1, false));
     assert!(session.events().is_empty(), "nothing new");
 

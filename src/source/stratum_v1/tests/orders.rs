@@ -43,15 +43,15 @@ fn only_the_users_own_host_may_be_moved_to() {
         (r#"["192.0.2.1",3333,5]"#, None),
         (r#"["stratum+tcp://pool.example",3333,5]"#, None),
         (r#"[["pool.example"],3333,5]"#, None),
-        (r#"[7,3333,5]"#, None),
+        ("[7,3333,5]", None),
     ] {
         assert_eq!(order(&mut Session::ready(), params), expected, "{params}");
     }
     let long = format!(r#"["{}",3333,5]"#, "x".repeat(1_000_000));
     assert_eq!(order(&mut Session::ready(), &long), None);
-    let moves = Settings { reconnect_port: true, ..settings() };
-    let moved = order(&mut Session::ready_with(moves), r#"["pool.example",3334]"#);
-    assert_eq!(moved, Some((Some(3334), wait(0))));
+    let mut session = Session::ready_with(Settings { reconnect_port: true, ..settings() });
+    let to_port = order(&mut session, r#"["pool.example",3334]"#);
+    assert_eq!(to_port, Some((Some(3334), wait(0))));
 }
 
 #[test]

@@ -17,97 +17,119 @@ fn ends(session: &mut Session, id: &Value, answer: &str) -> Vec<(Ticket, Verdict
     session.verdicts()
 }
 
+/// Answers to a share, with `$` for its id, and the verdict and the words that they lead to.
+const ANSWERS: &[(&str, Verdict, &str)] = &[
+    (r#"{"id":$,"result":true,"error":null}"#, Verdict::Accepted, ""),
+    (r#"{"id":"$","result":true,"error":null}"#, Verdict::Accepted, ""),
+    (r#"{"id":$,"result":true}"#, Verdict::Accepted, ""),
+    (r#"{"id":$,"result":true,"error":false}"#, Verdict::Accepted, ""),
+    (r#"{"id":$,"result":true,"error":[]}"#, Verdict::Accepted, ""),
+    (r#"{"error":null,"jsonrpc":"2.0","result":true,"id":$}"#, Verdict::Accepted, ""),
+    // translator_sv2
+    (
+        r#"{"id":$,"result":null,"error":[23,"Low difficulty share",null]}"#,
+        Verdict::LowDifficulty,
+        "Low difficulty share",
+    ),
+    (
+        r#"{"id":$,"result":null,"error":[21,"Job not found",null]}"#,
+        Verdict::Stale,
+        "Job not found",
+    ),
+    (
+        r#"{"id":$,"result":null,"error":[22,"Duplicate share",null]}"#,
+        Verdict::Duplicate,
+        "Duplicate share",
+    ),
+    (
+        r#"{"id":$,"result":null,"error":[23,"Invalid ntime",null]}"#,
+        Verdict::Rejected,
+        "Invalid ntime",
+    ),
+    // foundation-stratum and stratum-pool-sha256: two items
+    (
+        r#"{"id":$,"result":null,"error":[23,"low difficulty share of 0.02"]}"#,
+        Verdict::LowDifficulty,
+        "low difficulty share of 0.02",
+    ),
+    (r#"{"id":$,"result":null,"error":[21,"job not found"]}"#, Verdict::Stale, "job not found"),
+    (
+        r#"{"id":$,"result":null,"error":[22,"duplicate share"]}"#,
+        Verdict::Duplicate,
+        "duplicate share",
+    ),
+    (
+        r#"{"id":$,"result":null,"error":[20,"ntime out of range"]}"#,
+        Verdict::Rejected,
+        "ntime out of range",
+    ),
+    (
+        r#"{"id":$,"result":null,"error":[20,"incorrect size of extranonce2"]}"#,
+        Verdict::Rejected,
+        "incorrect size of extranonce2",
+    ),
+    // ckpool: result false
+    (
+        r#"{"id":$,"result":false,"error":[23,"Above target",null]}"#,
+        Verdict::LowDifficulty,
+        "Above target",
+    ),
+    (r#"{"id":$,"result":false,"error":[21,"Stale",null]}"#, Verdict::Stale, "Stale"),
+    (
+        r#"{"id":$,"result":false,"error":[21,"Invalid JobID",null]}"#,
+        Verdict::Stale,
+        "Invalid JobID",
+    ),
+    (r#"{"id":$,"result":false,"error":[22,"Duplicate",null]}"#, Verdict::Duplicate, "Duplicate"),
+    (
+        r#"{"id":$,"result":false,"error":[23,"Ntime out of range",null]}"#,
+        Verdict::Rejected,
+        "Ntime out of range",
+    ),
+    (
+        r#"{"id":$,"result":false,"error":"Invalid version mask"}"#,
+        Verdict::Rejected,
+        "Invalid version mask",
+    ),
+    // objects, texts, numbers
+    (r#"{"id":$,"result":null,"error":{"code":21,"message":"x"}}"#, Verdict::Stale, "x"),
+    (
+        r#"{"id":$,"error":{"code":-32601,"message":"Duplicate share"}}"#,
+        Verdict::Duplicate,
+        "Duplicate share",
+    ),
+    (r#"{"id":$,"result":null,"error":"stale share"}"#, Verdict::Stale, "stale share"),
+    (r#"{"id":$,"result":null,"error":[22]}"#, Verdict::Duplicate, "error 22"),
+    (r#"{"id":$,"result":null,"error":23}"#, Verdict::LowDifficulty, "error 23"),
+    (r#"{"id":$,"result":null,"error":[null,null,null]}"#, Verdict::Rejected, "no reason given"),
+    (r#"{"id":$,"result":true,"error":[20,"no"]}"#, Verdict::Rejected, "no"),
+    (r#"{"id":$,"result":false,"error":null}"#, Verdict::Rejected, "no reason given"),
+    (r#"{"id":$,"result":null,"error":null}"#, Verdict::Rejected, "no reason given"),
+    // the wrong type
+    (
+        r#"{"id":$,"result":"true","error":null}"#,
+        Verdict::Rejected,
+        "the pool's answer is neither true nor false",
+    ),
+    (r#"{"id":$,"result":1}"#, Verdict::Rejected, "the pool's answer is neither true nor false"),
+    (
+        r#"{"id":$,"result":[true]}"#,
+        Verdict::Rejected,
+        "the pool's answer is neither true nor false",
+    ),
+    (
+        r#"{"id":$,"result":{"status":"OK"}}"#,
+        Verdict::Rejected,
+        "the pool's answer is neither true nor false",
+    ),
+];
+
 #[test]
 fn answers_of_every_kind_end_their_share() {
-    use Verdict::{Accepted, Duplicate, LowDifficulty, Rejected, Stale};
-    for (answer, verdict, why) in [
-        (r#"{"id":$,"result":true,"error":null}"#, Accepted, ""),
-        (r#"{"id":"$","result":true,"error":null}"#, Accepted, ""),
-        (r#"{"id":$,"result":true}"#, Accepted, ""),
-        (r#"{"id":$,"result":true,"error":false}"#, Accepted, ""),
-        (r#"{"id":$,"result":true,"error":[]}"#, Accepted, ""),
-        (r#"{"error":null,"jsonrpc":"2.0","result":true,"id":$}"#, Accepted, ""),
-        // translator_sv2
-        (
-            r#"{"id":$,"result":null,"error":[23,"Low difficulty share",null]}"#,
-            LowDifficulty,
-            "Low difficulty share",
-        ),
-        (r#"{"id":$,"result":null,"error":[21,"Job not found",null]}"#, Stale, "Job not found"),
-        (
-            r#"{"id":$,"result":null,"error":[22,"Duplicate share",null]}"#,
-            Duplicate,
-            "Duplicate share",
-        ),
-        (r#"{"id":$,"result":null,"error":[23,"Invalid ntime",null]}"#, Rejected, "Invalid ntime"),
-        // foundation-stratum and stratum-pool-sha256: two items
-        (
-            r#"{"id":$,"result":null,"error":[23,"low difficulty share of 0.02"]}"#,
-            LowDifficulty,
-            "low difficulty share of 0.02",
-        ),
-        (r#"{"id":$,"result":null,"error":[21,"job not found"]}"#, Stale, "job not found"),
-        (r#"{"id":$,"result":null,"error":[22,"duplicate share"]}"#, Duplicate, "duplicate share"),
-        (
-            r#"{"id":$,"result":null,"error":[20,"ntime out of range"]}"#,
-            Rejected,
-            "ntime out of range",
-        ),
-        (
-            r#"{"id":$,"result":null,"error":[20,"incorrect size of extranonce2"]}"#,
-            Rejected,
-            "incorrect size of extranonce2",
-        ),
-        // ckpool: result false
-        (
-            r#"{"id":$,"result":false,"error":[23,"Above target",null]}"#,
-            LowDifficulty,
-            "Above target",
-        ),
-        (r#"{"id":$,"result":false,"error":[21,"Stale",null]}"#, Stale, "Stale"),
-        (r#"{"id":$,"result":false,"error":[21,"Invalid JobID",null]}"#, Stale, "Invalid JobID"),
-        (r#"{"id":$,"result":false,"error":[22,"Duplicate",null]}"#, Duplicate, "Duplicate"),
-        (
-            r#"{"id":$,"result":false,"error":[23,"Ntime out of range",null]}"#,
-            Rejected,
-            "Ntime out of range",
-        ),
-        (
-            r#"{"id":$,"result":false,"error":"Invalid version mask"}"#,
-            Rejected,
-            "Invalid version mask",
-        ),
-        // objects, texts, numbers
-        (r#"{"id":$,"result":null,"error":{"code":21,"message":"x"}}"#, Stale, "x"),
-        (
-            r#"{"id":$,"error":{"code":-32601,"message":"Duplicate share"}}"#,
-            Duplicate,
-            "Duplicate share",
-        ),
-        (r#"{"id":$,"result":null,"error":"stale share"}"#, Stale, "stale share"),
-        (r#"{"id":$,"result":null,"error":[22]}"#, Duplicate, "error 22"),
-        (r#"{"id":$,"result":null,"error":23}"#, LowDifficulty, "error 23"),
-        (r#"{"id":$,"result":null,"error":[null,null,null]}"#, Rejected, "no reason given"),
-        (r#"{"id":$,"result":true,"error":[20,"no"]}"#, Rejected, "no"),
-        (r#"{"id":$,"result":false,"error":null}"#, Rejected, "no reason given"),
-        (r#"{"id":$,"result":null,"error":null}"#, Rejected, "no reason given"),
-        // the wrong type
-        (
-            r#"{"id":$,"result":"true","error":null}"#,
-            Rejected,
-            "the pool's answer is neither true nor false",
-        ),
-        (r#"{"id":$,"result":1}"#, Rejected, "the pool's answer is neither true nor false"),
-        (r#"{"id":$,"result":[true]}"#, Rejected, "the pool's answer is neither true nor false"),
-        (
-            r#"{"id":$,"result":{"status":"OK"}}"#,
-            Rejected,
-            "the pool's answer is neither true nor false",
-        ),
-    ] {
+    for (answer, verdict, why) in ANSWERS {
         let (mut session, work) = at_work();
         let id = session.request_of(&share(&work, 0, 1))["id"].clone();
-        let expected = [(Ticket(1), verdict, why.to_owned())];
+        let expected = [(Ticket(1), *verdict, (*why).to_owned())];
         assert_eq!(ends(&mut session, &id, answer), expected, "{answer}");
         assert_eq!(ends(&mut session, &id, answer), [], "once");
         assert_eq!(session.counts(), Counts::default());
@@ -123,11 +145,11 @@ fn a_miner_whom_the_pool_does_not_know_stops() {
     for (error, remedy) in [
         (r#"[24,"unauthorized worker",null]"#, Remedy::User),
         (r#"[24,"unauthorized worker"]"#, Remedy::User),
-        (r#"[24]"#, Remedy::User),
+        ("[24]", Remedy::User),
         (r#""Unauthorised""#, Remedy::User),
         (r#"[25,"not subscribed",null]"#, Remedy::Retry),
         (r#"[24,"not subscribed"]"#, Remedy::Retry),
-        (r#"[25]"#, Remedy::Retry),
+        ("[25]", Remedy::Retry),
     ] {
         let (mut session, work) = at_work();
         let id = session.request_of(&share(&work, 0, 1))["id"].clone();
