@@ -189,7 +189,7 @@ pub const TEMPLATE_TRANSACTIONS: usize = 65_535;
 pub const FOREIGN_TEXT: usize = 200;
 
 // The practice pool listens, so whoever reaches it may send it anything. All its bounds together keep a
-// pool full of the worst clients at about half a GiB.
+// pool full of the worst clients below 1 GiB.
 
 /// Connections to the practice pool. Those beyond are closed at once.
 pub const POOL_CONNECTIONS: usize = 128;
