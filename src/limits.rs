@@ -257,7 +257,7 @@ pub const SHARES_REMEMBERED: usize = 1 << 16;
 /// Seconds between shares of one source that a miner asks a pool for, when it may suggest a difficulty.
 pub const SHARE_INTERVAL: f64 = 3.0;
 // The practice pool listens, so whoever reaches it may send it anything. All its bounds together keep a
-// pool full of the worst clients at about half a GiB.
+// pool full of the worst clients below 1 GiB.
 
 /// Connections to the practice pool. Those beyond are closed at once.
 pub const POOL_CONNECTIONS: usize = 128;
