@@ -415,27 +415,3 @@ fn a_job_that_pays_somebody_else_is_refused_and_a_good_one_taken() {
     let better = session.work(&job("3", 3, true));
     session.request_of(&share(&better, 0, 1));
 }
-
-/// Prints how long one announcement takes in a flood.
-#[test]
-#[ignore = "a measurement: run it alone, with --release and --nocapture"]
-fn the_cost_of_an_announcement() {
-    let mut session = Session::ready();
-    for together in [1, 100] {
-        let lines: Vec<String> = (0..together)
-            .map(|n| {
-                let params = job(&n.to_string(), (n % 251) as u8, n % 2 == 0);
-                json!({ "id": null, "method": "mining.notify", "params": params }).to_string()
-                    + "\n"
-            })
-            .collect();
-        let bytes = lines.concat().into_bytes();
-        let (rounds, start) = (20_000 / together, Instant::now());
-        for _ in 0..rounds {
-            session.client.receive(&bytes, session.now);
-            session.client.event();
-        }
-        let each = start.elapsed() / (rounds * together);
-        println!("{together} at once: {each:?} for each of {} bytes", lines[0].len());
-    }
-}

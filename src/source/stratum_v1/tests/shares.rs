@@ -367,6 +367,21 @@ fn a_session_that_is_not_resumed_takes_nothing_of_the_old_one() {
 }
 
 #[test]
+fn a_new_session_has_seen_no_share() {
+    let (mut session, work) = at_work();
+    session.request_of(&share(&work, 0, 1));
+    for extranonce1 in ["09000003", "08000002"] {
+        session.reconnect();
+        session.shake_hands(extranonce1, 4);
+    }
+    session.set_difficulty(EASY);
+    session.forget();
+    let again = session.work(&job("1", 1, true));
+    assert_eq!(again.job.rolls.header(0), work.job.rolls.header(0));
+    session.request_of(&share(&again, 0, 1));
+}
+
+#[test]
 fn a_difficulty_does_not_outlive_its_session() {
     let (mut session, _) = broken();
     session.shake_hands("08000003", 4);
