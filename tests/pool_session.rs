@@ -12,7 +12,7 @@ use adit::chain;
 use adit::device::Device;
 use adit::device::driver::Driver;
 use adit::device::sim::Sim;
-use adit::engine::outbox::{Found, Outbox};
+use adit::engine::outbox::Outbox;
 use adit::engine::{DeviceId, Engine, Input, Output};
 use adit::pool::vardiff::Difficulty;
 use adit::pool::{ConnectionId, Counters, Event as PoolEvent, Hub, Options};
@@ -183,9 +183,9 @@ impl World {
                     }
                 }
                 Output::Found(_, share) => {
-                    match self.outbox.found(&share, DIFFICULTY, false, self.now) {
-                        Found::Send(ticket) => self.client.submit(ticket, &share, self.now),
-                        Found::Withheld(_) => {}
+                    let sent = self.outbox.found(&share, DIFFICULTY, false, self.now);
+                    if let Some((ticket, _)) = sent {
+                        self.client.submit(ticket, &share, self.now);
                     }
                     self.hear();
                 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::limits::{OUTBOX, SHARES_PER_SECOND};
-use crate::work::{Share, SourceId, Ticket, Verdict};
+use crate::work::{JobId, Share, SourceId, Ticket, Verdict};
 
 /// The shares of all sources.
 #[derive(Debug, Default)]
@@ -58,40 +58,41 @@ pub struct Counts {
     pub accepted_difficulty: f64,
 }
 
-/// What becomes of a share that was just found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// It goes to its source.
-    Send(Ticket),
-    /// It has its verdict: the source asks for more shares than anybody needs.
-    Withheld(Ticket),
-}
-
 #[derive(Debug, Default)]
 struct Book {
     counts: Counts,
+    /// The last job that had a block.
+    solved: Option<JobId>,
     /// How many shares may go out now, and since when.
     allowance: f64,
     since: Option<Instant>,
 }
 
 impl Outbox {
-    /// A share was found.
-    pub fn found(&mut self, share: &Share, difficulty: f64, is_block: bool, now: Instant) -> Found {
-        let ticket = Ticket(self.next);
-        self.next += 1;
+    /// A share was found. `None` when it is withheld: its source asks for more shares than anybody needs.
+    pub fn found(
+        &mut self,
+        share: &Share,
+        difficulty: f64,
+        is_block: bool,
+        now: Instant,
+    ) -> Option<(Ticket, Pending)> {
         let source = share.job.source;
         let is_full = self.pending.len() >= OUTBOX;
         let book = self.books.entry(source).or_default();
         book.counts.found += 1;
-        // A block is worth more than any bound on the flow of shares.
-        if !is_block && (is_full || !book.may_send(now)) {
+        // A block is worth more than any bound; a second one of its job is worth nothing.
+        let is_first_block = is_block && book.solved.replace(share.job) != Some(share.job);
+        if !is_first_block && (is_full || !book.may_send(now)) {
             book.counts.book(Verdict::Withheld);
-            return Found::Withheld(ticket);
+            return None;
         }
+        let ticket = Ticket(self.next);
+        self.next += 1;
         book.counts.pending += 1;
-        self.pending.insert(ticket, Pending { source, difficulty, is_block, found: now });
-        Found::Send(ticket)
+        let pending = Pending { source, difficulty, is_block, found: now };
+        self.pending.insert(ticket, pending);
+        Some((ticket, pending))
     }
 
     /// A share ended. `None` when it had its verdict before, or is unknown; that is counted as late if
@@ -201,7 +202,6 @@ mod tests {
 
     use super::*;
     use crate::chain::KNOWN_BLOCKS;
-    use crate::work::JobId;
 
     fn share(source: u16, number: u32) -> Share {
         let mut bytes = [0; 32];
@@ -214,10 +214,9 @@ mod tests {
     #[test]
     fn a_share_has_one_verdict_and_answers_after_that_are_late() {
         let (mut outbox, now) = (Outbox::default(), Instant::now());
-        let Found::Send(ticket) = outbox.found(&share(0, 1), 2.5, true, now) else { panic!() };
+        let (ticket, pending) = outbox.found(&share(0, 1), 2.5, true, now).unwrap();
         assert_eq!(outbox.counts(SourceId(0)).pending, 1);
-        let closed = outbox.close(SourceId(0), ticket, Verdict::Accepted).unwrap();
-        assert!(closed.is_block && closed.found == now);
+        assert_eq!(outbox.close(SourceId(0), ticket, Verdict::Accepted), Some(pending));
         assert_eq!(outbox.close(SourceId(0), ticket, Verdict::Rejected), None);
         let counts = outbox.counts(SourceId(0));
         assert_eq!((counts.accepted, counts.rejected, counts.late, counts.blocks), (1, 0, 1, 1));
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_withheld_and_counted_but_no_block_is() {
+    fn a_flood_is_withheld_and_counted_but_the_first_block_of_a_job_is_not() {
         let (mut outbox, now) = (Outbox::default(), Instant::now());
         for number in 0..SHARES_PER_SECOND * 2 {
             outbox.found(&share(0, number), 1.0, false, now);
@@ -233,7 +232,8 @@ mod tests {
         let counts = outbox.total();
         let most = u64::from(SHARES_PER_SECOND);
         assert_eq!((counts.pending, counts.withheld), (most, most));
-        assert!(matches!(outbox.found(&share(0, u32::MAX), 1.0, true, now), Found::Send(_)));
+        assert!(outbox.found(&share(0, u32::MAX), 1.0, true, now).is_some());
+        assert!(outbox.found(&share(0, u32::MAX - 1), 1.0, true, now).is_none());
         // A second later as many may go again, and not more than wait at once.
         for second in 1..10 {
             let now = now + Duration::from_secs(second);
@@ -258,7 +258,7 @@ mod tests {
             let mut sent: Vec<(SourceId, Ticket)> = Vec::new();
             for (source, number, what) in steps {
                 match verdicts.get(usize::from(what)) {
-                    None => if let Found::Send(ticket) = outbox.found(&share(source, number), 1.0, false, now) {
+                    None => if let Some((ticket, _)) = outbox.found(&share(source, number), 1.0, false, now) {
                         sent.push((SourceId(source), ticket));
                     },
                     Some(verdict) => if let Some((source, ticket)) = sent.get(number as usize) {

@@ -9,7 +9,7 @@ use super::journal::Journal;
 use super::net::{Command, Net, Said};
 use super::{Crew, Flow, Stop};
 use crate::chain;
-use crate::engine::outbox::{Counts, Found, Outbox, Pending};
+use crate::engine::outbox::{Counts, Outbox, Pending};
 use crate::engine::{Account, DeviceId, Input, Output};
 use crate::limits::{JOBS_REMEMBERED, STOP_DEADLINE};
 use crate::source::failover::Failover;
@@ -68,7 +68,7 @@ pub enum News<'n> {
     Said(SourceId, &'n Said),
     /// The devices work for these sources now, each with its part.
     Parts(&'n [u32]),
-    /// A share was found, and goes to its source unless it has a verdict already.
+    /// A share was found, and goes to its source.
     Found(DeviceId, &'n Share, Ticket, Pending),
     /// A share ended, with the source's words if it had any.
     Closed(Ticket, Pending, Verdict, Option<&'n str>),
@@ -246,23 +246,17 @@ impl Mining {
         let about = desk.recent.get(&share.job.serial);
         let difficulty = about.map_or(0.0, |about| about.difficulty);
         let is_block = about.is_some_and(|about| chain::meets(&share.hash, &about.block_target));
-        let found = self.outbox.found(share, difficulty, is_block, now);
-        let pending = Pending { source, difficulty, is_block, found: now };
-        let (Found::Send(ticket) | Found::Withheld(ticket)) = found;
+        // What is withheld may be a flood: it is counted, and that is all.
+        let Some((ticket, pending)) = self.outbox.found(share, difficulty, is_block, now) else {
+            return;
+        };
         let written = self.journal.as_mut().map_or(Ok(()), |journal| {
             let job = about.map_or("", |about| about.name.as_str());
             journal.found(share, ticket, &desk.name, job, difficulty)
         });
         self.tell(News::Found(device, share, ticket, pending), observe);
         self.check_journal(written, observe);
-        match found {
-            Found::Send(ticket) => {
-                self.net.tell(source, Command::Submit(ticket, Box::new(*share)));
-            }
-            Found::Withheld(ticket) => {
-                self.tell_verdict(pending, ticket, Verdict::Withheld, None, observe);
-            }
-        }
+        self.net.tell(source, Command::Submit(ticket, Box::new(*share)));
     }
 
     /// A source says something.
@@ -353,21 +347,9 @@ impl Mining {
         observe: Observe<'_>,
     ) {
         // Where it had one before, this one is late.
-        if let Some(pending) = self.outbox.close(source, ticket, verdict) {
-            self.tell_verdict(pending, ticket, verdict, why, observe);
-        }
-    }
-
-    fn tell_verdict(
-        &mut self,
-        pending: Pending,
-        ticket: Ticket,
-        verdict: Verdict,
-        why: Option<&str>,
-        observe: Observe<'_>,
-    ) {
+        let Some(pending) = self.outbox.close(source, ticket, verdict) else { return };
         self.tell(News::Closed(ticket, pending, verdict, why), observe);
-        let desk = self.desks.get(usize::from(pending.source.0));
+        let desk = self.desks.get(usize::from(source.0));
         if let (Some(journal), Some(desk)) = (&mut self.journal, desk) {
             let written = journal.closed(ticket, &desk.name, verdict, why);
             self.check_journal(written, observe);

@@ -10,14 +10,13 @@ use crate::chain::{self, CoinbaseParts};
 
 /// The headers of a job, numbered from 0.
 ///
-/// Version bits run fastest: the lowest bit of the number is the lowest bit of the mask. Then come the
-/// seconds after the first time, then the extranonces. Fewer than 2^32 headers of 2^32 nonces each have
+/// Version bits run fastest: the lowest bit of the number is the lowest bit of the mask. Then come the seconds after the first time, then the extranonces. Fewer than 2^32 headers of 2^32 nonces each have
 /// fewer than 2^64 hashes, so that every count of hashes fits.
 ///
 /// The headers of a *roll* differ in version bits only: they share all that a kernel can compute once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rolls {
-    /// Without version bits that roll.
+    /// The first of all.
     header: Header,
     version_mask: u32,
     times: u32,
@@ -122,6 +121,17 @@ impl Rolls {
         Ok(Self { header, version_mask, times, coinbase, count })
     }
 
+    /// The same headers in another order: each roll begins with the version that was its number `first`, as far
+    /// as there are so many.
+    ///
+    /// So shares show from the first one on whether a pool takes rolled versions, also from a device that
+    /// would need minutes for the nonces of one.
+    #[must_use]
+    pub fn starting_from(mut self, first: u32) -> Self {
+        self.header.version = self.version(first);
+        self
+    }
+
     /// The numbers of all headers.
     #[must_use]
     pub fn all(&self) -> Headers {
@@ -174,16 +184,16 @@ impl Rolls {
 
     fn version(&self, number: u32) -> Version {
         let rolled = scatter(number, self.version_mask).cast_signed();
-        Version::from_consensus(self.header.version.to_consensus() | rolled)
+        Version::from_consensus(self.header.version.to_consensus() ^ rolled)
     }
 
     /// The number, within the first roll, of the header that has this version; `None` when it differs in
     /// bits that do not roll.
     #[must_use]
     pub fn number_of(&self, version: Version) -> Option<u32> {
-        let version = version.to_consensus().cast_unsigned();
-        let fixed = self.header.version.to_consensus().cast_unsigned();
-        (version & !self.version_mask == fixed).then(|| gather(version, self.version_mask))
+        let turned = version.to_consensus() ^ self.header.version.to_consensus();
+        let turned = turned.cast_unsigned();
+        (turned & !self.version_mask == 0).then(|| gather(turned, self.version_mask))
     }
 }
 
@@ -256,6 +266,12 @@ mod tests {
         assert_eq!(rolls.number_of(Version::from_consensus(2)), None);
         assert_eq!(Rolls::new(header, 0, 1, None), Ok(Rolls::one(header)));
         assert_eq!(Rolls::one(header).header(0), header);
+
+        let later = rolls.clone().starting_from(8 + 6);
+        assert_eq!(later.header(0), headers[6]);
+        assert_eq!(later.header(8 + 6), headers[8], "the others follow, each once");
+        let all: HashSet<Header> = later.all().iter().map(|number| later.header(number)).collect();
+        assert_eq!(all, headers.into_iter().collect());
     }
 
     /// The job of Public Pool, which a share with extranonce2 17000000 solved.

@@ -76,7 +76,8 @@ impl Jobs {
         });
         let header = Header { time, ..template.header(transaction.compute_txid()) };
         let rolls = Rolls::new(header, mask, 1, Some(Arc::clone(&coinbase)))
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error.to_string())?
+            .starting_from(1);
         let job = Arc::new(Job {
             id: JobId { source: settings.source, serial },
             rolls,

@@ -212,7 +212,7 @@ impl Jobs {
             Arc::new(Coinbase { extranonces, ..at_work.coinbase.as_ref().clone() })
         };
         let header = Header { time: at_work.time, ..at_work.header };
-        let rolls = Rolls::new(header, version_mask, 1, Some(coinbase.clone()))?;
+        let rolls = Rolls::new(header, version_mask, 1, Some(coinbase.clone()))?.starting_from(1);
         self.serial += 1;
         let id = self.last();
         let job = Arc::new(Job { id, rolls, target: at_work.target, nonces: Nonces::ALL });
