@@ -45,11 +45,7 @@ pub struct Client {
     longpoll: Option<Flight<()>>,
     submit: Option<Flight<(BlockHash, Step)>>,
     requests: u64,
-    /// There is a way to the node.
-    is_up: bool,
-    /// The node has told its chain since then.
-    is_identified: bool,
-    is_ready: bool,
+    stage: Stage,
     /// The chain that this run is about, and how far the node was.
     chain: Option<Chain>,
     progress: Option<ChainInfo>,
@@ -64,6 +60,19 @@ pub struct Client {
     jobs: Jobs,
     tips: Tips,
     warned_of_value: bool,
+}
+
+/// How far the conversation is, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// There is no way to the node.
+    Away,
+    /// There is, but its chain is not known yet.
+    Connected,
+    /// The chain is the right one.
+    Identified,
+    /// There was a first template.
+    Ready,
 }
 
 /// A request under way.
@@ -119,9 +128,7 @@ impl Client {
             longpoll: None,
             submit: None,
             requests: 0,
-            is_up: false,
-            is_identified: false,
-            is_ready: false,
+            stage: Stage::Away,
             chain: None,
             progress: None,
             failures: 0,
@@ -140,7 +147,7 @@ impl Client {
     /// There is a way to the node: ask for its chain and then for templates.
     pub fn connected(&mut self, now: Instant) {
         self.forget_connection();
-        (self.is_up, self.poll_at) = (true, Some(now));
+        (self.stage, self.poll_at) = (Stage::Connected, Some(now));
     }
 
     /// There is no way to the node any more. Solved blocks are tried all the same.
@@ -149,7 +156,7 @@ impl Client {
     }
 
     fn forget_connection(&mut self) {
-        (self.is_up, self.is_identified, self.is_ready) = (false, false, false);
+        self.stage = Stage::Away;
         (self.poll, self.longpoll, self.candidate, self.current) = (None, None, None, None);
         (self.poll_at, self.longpoll_at, self.longpoll_id) = (None, None, None);
         (self.failures, self.longpoll_failures) = (0, 0);
@@ -176,7 +183,7 @@ impl Client {
     }
 
     fn poll_request(&mut self, now: Instant) -> Option<Request> {
-        if self.poll.is_some() || !self.is_up {
+        if self.poll.is_some() || self.stage == Stage::Away {
             return None;
         }
         let candidate = self.candidate.take();
@@ -189,7 +196,9 @@ impl Client {
                 let params = json!([{ "mode": "proposal", "data": block }]);
                 (Poll::Proposal(template), "getblocktemplate", params, NODE_WORK)
             }
-            None if !self.is_identified => (Poll::Chain, "getblockchaininfo", json!([]), NODE_CALL),
+            None if self.stage == Stage::Connected => {
+                (Poll::Chain, "getblockchaininfo", json!([]), NODE_CALL)
+            }
             None => (Poll::Template, "getblocktemplate", self.template_params(None), NODE_WORK),
         };
         let (flight, request) = self.send(Lane::Poll, poll, (method, &params), limit, now);
@@ -198,7 +207,10 @@ impl Client {
     }
 
     fn longpoll_request(&mut self, now: Instant) -> Option<Request> {
-        if self.longpoll.is_some() || !self.is_up || self.longpoll_at.is_none_or(|at| at > now) {
+        if self.longpoll.is_some()
+            || self.stage == Stage::Away
+            || self.longpoll_at.is_none_or(|at| at > now)
+        {
             return None;
         }
         let params = self.template_params(Some(self.longpoll_id.as_ref()?));
@@ -244,7 +256,9 @@ impl Client {
             self.longpolled(&flight, answer, now);
         } else if let Some(flight) = self.submit.take_if(|flight| flight.id == id) {
             let answered = self.blocks.respond(flight.what, (id, answer), now, &mut self.events);
-            self.settled(answered, now);
+            if let Some(settled) = answered {
+                self.settled(&settled, now);
+            }
             self.expire(now);
         }
     }
@@ -309,7 +323,7 @@ impl Client {
         if let Err(error) = self.settings.payout.check(chain) {
             return self.down(error.to_string(), Remedy::User);
         }
-        (self.chain, self.progress, self.is_identified) = (Some(chain), info, true);
+        (self.chain, self.progress, self.stage) = (Some(chain), info, Stage::Identified);
         self.blocks.keep_only(chain, &mut self.events);
         self.poll_at = Some(now);
     }
@@ -403,7 +417,7 @@ impl Client {
             Ok(work) => work,
             Err(why) => return self.down(why, Remedy::User),
         };
-        if !std::mem::replace(&mut self.is_ready, true) {
+        if std::mem::replace(&mut self.stage, Stage::Ready) != Stage::Ready {
             self.events.push_back(Event::Ready);
         }
         let (job, requests) = (work.job.id, self.requests);
@@ -512,16 +526,16 @@ impl Client {
     }
 
     /// A block has its final answer: the next one can be mined.
-    fn settled(&mut self, settled: Option<Settled>, now: Instant) {
-        let Some(Settled { previous, verdict }) = settled else { return };
-        self.tips.answered(previous, self.requests);
-        let wait = if verdict == Verdict::Rejected { ANOTHER_TEMPLATE } else { Duration::ZERO };
+    fn settled(&mut self, settled: &Settled, now: Instant) {
+        self.tips.answered(settled.previous, self.requests);
+        let wait =
+            if settled.verdict == Verdict::Rejected { ANOTHER_TEMPLATE } else { Duration::ZERO };
         self.poll_at = Some(now + wait);
     }
 
     /// The next block to be written to disk. Call [`stored`](Self::stored) when that is done.
     pub fn to_store(&mut self) -> Option<SolvedBlock> {
-        self.blocks.to_store()
+        self.blocks.unstored()
     }
 
     /// A block is on disk for good, or cannot be put there: only now it is given to the node.
@@ -554,7 +568,7 @@ impl Client {
 
     fn expire(&mut self, now: Instant) {
         for settled in self.blocks.expire(now, &mut self.events) {
-            self.settled(Some(settled), now);
+            self.settled(&settled, now);
         }
     }
 
@@ -562,10 +576,11 @@ impl Client {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let poll = self.poll.as_ref().map(Flight::lost_at);
-        let poll = poll.or(self.poll_at.filter(|_| self.is_up));
+        let is_up = self.stage != Stage::Away;
+        let poll = poll.or(self.poll_at.filter(|_| is_up));
         let longpoll = self.longpoll.as_ref().map(Flight::lost_at);
         let longpoll =
-            longpoll.or(self.longpoll_at.filter(|_| self.is_up && self.longpoll_id.is_some()));
+            longpoll.or(self.longpoll_at.filter(|_| is_up && self.longpoll_id.is_some()));
         let submit = self.submit.as_ref().map(Flight::lost_at);
         let submit = submit.or(self.chain.and_then(|_| self.blocks.due()));
         [poll, longpoll, submit, self.blocks.patience()].into_iter().flatten().min()

@@ -122,7 +122,7 @@ fn shares_that_do_not_fit_their_job_go_nowhere() {
     wrong[2].number += 1;
     wrong[3].number = u32::MAX;
     wrong[4].hash = world.node.tip;
-    wrong[5].header = (0..)
+    wrong[5].header = (0..1000)
         .map(|nonce| world.job().header(Hit { header: good.number, nonce }))
         .find(|header| !chain::meets(&chain::block_hash(header), &world.job().target))
         .unwrap();
@@ -417,9 +417,9 @@ fn a_late_answer_does_not_turn_the_chain_back() {
     let mut world = World::mining();
     let mut held = false;
     world.meddle = Some(Box::new(move |_, lane| {
-        let hold = lane == Lane::Poll && !held;
-        held |= hold;
-        hold.then_some(Meddled::Late(3 * SECOND))
+        let is_first = lane == Lane::Poll && !held;
+        held |= is_first;
+        is_first.then_some(Meddled::Late(3 * SECOND))
     }));
     // The poll after 30 s takes the old tip with it, and the long poll brings the new one before.
     world.run(30 * SECOND);
