@@ -388,6 +388,21 @@ fn a_proposal_comes_before_the_work() {
 }
 
 #[test]
+fn a_share_that_comes_while_its_tip_is_proposed_again_ends_the_work_on_it() {
+    let mut world = World::new(Settings { propose: true, ..settings() });
+    world.connect();
+    world.stores = false;
+    world.meddle = Some(Box::new(|call, _| {
+        let is_proposal = call["params"][0]["mode"] == "proposal";
+        is_proposal.then_some(Meddled::Late(5 * SECOND))
+    }));
+    world.run(31 * SECOND);
+    let ticket = world.find();
+    world.run(10 * SECOND);
+    assert_eq!((world.works.len(), world.no_work.len(), world.verdict(ticket)), (1, 1, None));
+}
+
+#[test]
 fn a_coinbase_that_breaks_the_users_rule_is_not_mined() {
     let rule = |text: &str| {
         let rule: PayoutRule = text.parse().unwrap();

@@ -118,6 +118,18 @@ fn a_node_without_a_name_for_its_chain_is_believed_to_be_on_the_addresss() {
 }
 
 #[test]
+fn a_chain_that_was_guessed_gives_way_to_the_one_that_the_node_names() {
+    let payout = parse_address("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", None).unwrap();
+    let mut world = World::new(Settings { payout, ..settings() });
+    world.meddle = Some(say("getblockchaininfo", 1, |_| Ok(plain(403, ""))));
+    world.connect();
+    world.connect();
+    assert_eq!((world.downs.len(), world.works.len()), (0, 2));
+    world.find();
+    assert_eq!(world.disk[0].chain, Chain::Regtest);
+}
+
+#[test]
 fn an_address_of_another_chain_and_an_unknown_chain_are_refused() {
     let down = |chain| {
         let mut world = World::new(settings());
