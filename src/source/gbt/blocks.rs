@@ -326,6 +326,3 @@ fn judge_look(result: Result<Option<HeaderInfo>, Fault>) -> Judged {
         Err(fault) => Judged::Look(fault.to_string()),
     }
 }
-
-#[cfg(test)]
-mod tests;
