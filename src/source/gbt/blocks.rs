@@ -89,7 +89,7 @@ impl Blocks {
     }
 
     /// The next block to be written to disk.
-    pub(super) fn to_store(&mut self) -> Option<SolvedBlock> {
+    pub(super) fn unstored(&mut self) -> Option<SolvedBlock> {
         let waiting = self.waiting.iter_mut().find(|waiting| waiting.disk == Disk::Unknown)?;
         waiting.disk = Disk::Handed;
         Some(waiting.block.clone())
@@ -316,7 +316,7 @@ fn judge_look(result: Result<Option<HeaderInfo>, Fault>) -> Judged {
             Judged::Final(Verdict::Accepted, "it is in the chain by now".to_owned())
         }
         Ok(_) => Judged::Look("beside the chain".to_owned()),
-        Err(fault @ Fault::Rpc { code: rpc::METHOD_NOT_FOUND, .. } | fault @ Fault::Forbidden) => {
+        Err(fault @ (Fault::Rpc { code: rpc::METHOD_NOT_FOUND, .. } | Fault::Forbidden)) => {
             Judged::Final(Verdict::Stale, format!("it did not become the tip; {fault}"))
         }
         // Code -1 in bcoin.
@@ -326,6 +326,3 @@ fn judge_look(result: Result<Option<HeaderInfo>, Fault>) -> Judged {
         Err(fault) => Judged::Look(fault.to_string()),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -154,7 +154,7 @@ pub fn result<'a, T: Deserialize<'a>>(
         return Err(Fault::Rpc { code, message: shortened(&message) });
     }
     match reply.result {
-        Some(result) if reply.id == Some(id) => Ok(result),
+        Some(Present(result)) if reply.id == Some(id) => Ok(result),
         Some(_) => Err(nonsense("it answers another request")),
         None => Err(nonsense("neither result nor error")),
     }
@@ -164,9 +164,8 @@ pub fn result<'a, T: Deserialize<'a>>(
 #[serde(bound = "T: Deserialize<'de>")]
 struct Reply<'a, T> {
     id: Option<u64>,
-    /// `Some(None)` is a result that is null, `None` is none at all.
-    #[serde(default = "none", deserialize_with = "present")]
-    result: Option<Option<T>>,
+    #[serde(default = "absent", deserialize_with = "present")]
+    result: Option<Present<T>>,
     #[serde(borrow)]
     error: Option<Failure<'a>>,
 }
@@ -179,14 +178,17 @@ struct Failure<'a> {
     message: std::borrow::Cow<'a, str>,
 }
 
-const fn none<T>() -> Option<T> {
+/// A result that is there, though it may be null: that means success, and nothing at all does not.
+struct Present<T>(Option<T>);
+
+const fn absent<T>() -> Option<Present<T>> {
     None
 }
 
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+) -> Result<Option<Present<T>>, D::Error> {
+    Option::deserialize(deserializer).map(|result| Some(Present(result)))
 }
 
 /// How a body starts.

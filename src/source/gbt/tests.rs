@@ -122,7 +122,7 @@ fn shares_that_do_not_fit_their_job_go_nowhere() {
     wrong[2].number += 1;
     wrong[3].number = u32::MAX;
     wrong[4].hash = world.node.tip;
-    wrong[5].header = (0..)
+    wrong[5].header = (0..1000)
         .map(|nonce| world.job().header(Hit { header: good.number, nonce }))
         .find(|header| !chain::meets(&chain::block_hash(header), &world.job().target))
         .unwrap();
@@ -388,6 +388,21 @@ fn a_proposal_comes_before_the_work() {
 }
 
 #[test]
+fn a_share_that_comes_while_its_tip_is_proposed_again_ends_the_work_on_it() {
+    let mut world = World::new(Settings { propose: true, ..settings() });
+    world.connect();
+    world.stores = false;
+    world.meddle = Some(Box::new(|call, _| {
+        let is_proposal = call["params"][0]["mode"] == "proposal";
+        is_proposal.then_some(Meddled::Late(5 * SECOND))
+    }));
+    world.run(31 * SECOND);
+    let ticket = world.find();
+    world.run(10 * SECOND);
+    assert_eq!((world.works.len(), world.no_work.len(), world.verdict(ticket)), (1, 1, None));
+}
+
+#[test]
 fn a_coinbase_that_breaks_the_users_rule_is_not_mined() {
     let rule = |text: &str| {
         let rule: PayoutRule = text.parse().unwrap();
@@ -417,9 +432,9 @@ fn a_late_answer_does_not_turn_the_chain_back() {
     let mut world = World::mining();
     let mut held = false;
     world.meddle = Some(Box::new(move |_, lane| {
-        let hold = lane == Lane::Poll && !held;
-        held |= hold;
-        hold.then_some(Meddled::Late(3 * SECOND))
+        let is_first = lane == Lane::Poll && !held;
+        held |= is_first;
+        is_first.then_some(Meddled::Late(3 * SECOND))
     }));
     // The poll after 30 s takes the old tip with it, and the long poll brings the new one before.
     world.run(30 * SECOND);

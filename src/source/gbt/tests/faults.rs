@@ -8,8 +8,8 @@ use super::world::Meddle;
 use super::*;
 use crate::limits::{BLOCK_PATIENCE, SOLVED_BLOCKS};
 
-fn plain(status: u16, body: &str) -> Result<Answer, String> {
-    Ok(Answer { status, body: body.as_bytes().to_vec() })
+fn plain(status: u16, body: &str) -> Answer {
+    Answer { status, body: body.as_bytes().to_vec() }
 }
 
 /// Says this in place of the node, to the first `times` calls of `method`.
@@ -17,15 +17,15 @@ fn say(
     method: &'static str,
     times: usize,
     what: impl Fn(&Value) -> Result<Answer, String> + 'static,
-) -> Option<Meddle> {
+) -> Meddle {
     let mut left = times;
-    Some(Box::new(move |call, lane| {
+    Box::new(move |call, lane| {
         if call["method"] != method || lane == Lane::Longpoll || left == 0 {
             return None;
         }
         left -= 1;
         Some(Meddled::Say(what(&call["id"])))
-    }))
+    })
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_node_that_gives_no_work_says_why_and_what_to_do() {
     type Said = Box<dyn Fn(&Value) -> Result<Answer, String>>;
     let fails =
         |code, message: &'static str| -> Said { Box::new(move |id| Ok(error(id, code, message))) };
-    let http = |status, body: &'static str| -> Said { Box::new(move |_| plain(status, body)) };
+    let http = |status, body: &'static str| -> Said { Box::new(move |_| Ok(plain(status, body))) };
     let cases: [(Said, Remedy, &str); 21] = [
         (Box::new(|_| Err("connection refused".to_owned())), Remedy::Retry, "connection refused"),
         (http(401, ""), Remedy::User, "cookie"),
@@ -68,7 +68,7 @@ fn a_node_that_gives_no_work_says_why_and_what_to_do() {
     ];
     for (said, remedy, words) in cases {
         let mut world = World::new(settings());
-        world.meddle = say("getblocktemplate", 1, said);
+        world.meddle = Some(say("getblocktemplate", 1, said));
         world.connect();
         assert_eq!((world.downs.len(), world.works.len(), world.readies), (1, 0, 0), "{words}");
         let down = &world.downs[0];
@@ -89,26 +89,25 @@ fn a_body_of_any_size_gives_a_short_message() {
         ["x".repeat(1 << 20), "[".repeat(1 << 20), format!("{{\"result\":{}}}", "[".repeat(1000))]
     {
         let mut world = World::new(settings());
-        world.meddle = say("getblocktemplate", 1, move |_| plain(200, &body));
+        world.meddle = Some(say("getblocktemplate", 1, move |_| Ok(plain(200, &body))));
         world.connect();
         assert!(world.downs[0].why.len() < 500, "{}", world.downs[0]);
     }
     let mut world = World::new(settings());
-    world.meddle = say("getblocktemplate", 1, |_| {
-        Ok(Answer { status: 200, body: vec![b' '; crate::limits::NODE_ANSWER + 1] })
-    });
+    let long = Answer { status: 200, body: vec![b' '; crate::limits::NODE_ANSWER + 1] };
+    world.meddle = Some(say("getblocktemplate", 1, move |_| Ok(long.clone())));
     world.connect();
     assert!(world.downs[0].why.contains("too long"));
 }
 
 #[test]
 fn a_node_without_a_name_for_its_chain_is_believed_to_be_on_the_addresss() {
-    for said in [plain(403, ""), Ok(error(&json!(0), -32601, "Method not found"))] {
+    for said in [plain(403, ""), error(&json!(0), -32601, "Method not found")] {
         let mut world = World::new(settings());
         let (sender, rules) = channel();
         world.meddle = Some(Box::new(move |call, _| {
             sender.send(call["params"][0]["rules"].clone()).unwrap();
-            (call["method"] == "getblockchaininfo").then(|| Meddled::Say(said.clone()))
+            (call["method"] == "getblockchaininfo").then(|| Meddled::Say(Ok(said.clone())))
         }));
         world.connect();
         let ticket = world.find();
@@ -116,6 +115,18 @@ fn a_node_without_a_name_for_its_chain_is_believed_to_be_on_the_addresss() {
         assert_eq!(world.disk[0].chain, Chain::Regtest);
         assert_eq!(rules.iter().nth(1).unwrap(), json!(["segwit", "signet"]));
     }
+}
+
+#[test]
+fn a_chain_that_was_guessed_gives_way_to_the_one_that_the_node_names() {
+    let payout = parse_address("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", None).unwrap();
+    let mut world = World::new(Settings { payout, ..settings() });
+    world.meddle = Some(say("getblockchaininfo", 1, |_| Ok(plain(403, ""))));
+    world.connect();
+    world.connect();
+    assert_eq!((world.downs.len(), world.works.len()), (0, 2));
+    world.find();
+    assert_eq!(world.disk[0].chain, Chain::Regtest);
 }
 
 #[test]
@@ -140,7 +151,7 @@ fn a_node_that_restarts_on_another_chain_gets_nothing() {
     let payout = parse_address("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", None).unwrap();
     let mut world = World::new(Settings { payout, ..settings() });
     world.connect();
-    world.meddle = say("submitblock", usize::MAX, |_| Err("connection refused".to_owned()));
+    world.meddle = Some(say("submitblock", usize::MAX, |_| Err("connection refused".to_owned())));
     let ticket = world.find();
     world.meddle = None;
     world.client.disconnected();
@@ -197,7 +208,7 @@ fn a_template_that_makes_no_sense_changes_nothing() {
             }
             let mut world = World::mining();
             let share = mine(world.job(), 0);
-            world.meddle = say("getblocktemplate", 1, move |id| Ok(answer(id, &template)));
+            world.meddle = Some(say("getblocktemplate", 1, move |id| Ok(answer(id, &template))));
             world.run(30 * SECOND);
             assert_eq!((world.downs.len(), world.works.len()), (1, 1), "{field}: {value}");
             let why = &world.downs[0].why;
@@ -217,11 +228,11 @@ fn a_template_that_makes_no_sense_changes_nothing() {
 
 #[test]
 fn a_hiccup_does_not_stop_the_work_and_three_do() {
-    for said in [Err("timed out".to_owned()), plain(503, "Work queue depth exceeded")] {
+    for said in [Err("timed out".to_owned()), Ok(plain(503, "Work queue depth exceeded"))] {
         for (times, downs) in [(2, 0), (3, 1)] {
             let mut world = World::mining();
             let said = said.clone();
-            world.meddle = say("getblocktemplate", times, move |_| said.clone());
+            world.meddle = Some(say("getblocktemplate", times, move |_| said.clone()));
             world.run(35 * SECOND);
             assert_eq!((world.downs.len(), world.said.len()), (downs, 2));
             assert_eq!(world.works.len(), 2 - downs);
@@ -264,7 +275,7 @@ fn every_final_answer_to_a_block_is_a_verdict() {
     ] {
         let mut world = World::mining();
         let said = words.clone();
-        world.meddle = say("submitblock", usize::MAX, move |id| Ok(answer(id, &said)));
+        world.meddle = Some(say("submitblock", usize::MAX, move |id| Ok(answer(id, &said))));
         let ticket = world.find();
         assert_eq!(world.verdict(ticket), Some(verdict), "{words}");
         let shown = &world.verdicts[&ticket][0].1;
@@ -278,7 +289,7 @@ fn every_final_answer_to_a_block_is_a_verdict() {
         assert_eq!(world.works.len(), 2, "work goes on, since the node still wants a block there");
     }
     let mut world = World::mining();
-    world.meddle = say("submitblock", 1, |id| Ok(error(id, -22, "Block decode failed")));
+    world.meddle = Some(say("submitblock", 1, |id| Ok(error(id, -22, "Block decode failed"))));
     let ticket = world.find();
     assert_eq!(world.verdict(ticket), Some(Rejected));
 }
@@ -286,7 +297,8 @@ fn every_final_answer_to_a_block_is_a_verdict() {
 #[test]
 fn after_a_refused_block_five_seconds_pass_before_the_next_template() {
     let mut world = World::mining();
-    world.meddle = say("submitblock", usize::MAX, |id| Ok(answer(id, &json!("bad-cb-amount"))));
+    world.meddle =
+        Some(say("submitblock", usize::MAX, |id| Ok(answer(id, &json!("bad-cb-amount")))));
     let ticket = world.find();
     assert_eq!(world.verdict(ticket), Some(Verdict::Rejected));
     world.run(4 * SECOND);
@@ -301,13 +313,13 @@ fn an_answer_that_is_not_final_keeps_the_block_going_until_one_is() {
     let cases: [Said; 13] = [
         |_| Err("connection refused".to_owned()),
         |_| Err("timed out".to_owned()),
-        |_| plain(401, ""),
-        |_| plain(403, ""),
-        |_| plain(404, "nothing here"),
-        |_| plain(503, "Work queue depth exceeded"),
-        |_| plain(500, ""),
-        |_| plain(200, "{}"),
-        |_| plain(200, "<html>"),
+        |_| Ok(plain(401, "")),
+        |_| Ok(plain(403, "")),
+        |_| Ok(plain(404, "nothing here")),
+        |_| Ok(plain(503, "Work queue depth exceeded")),
+        |_| Ok(plain(500, "")),
+        |_| Ok(plain(200, "{}")),
+        |_| Ok(plain(200, "<html>")),
         |id| Ok(error(id, -28, "Verifying blocks…")),
         |id| Ok(error(id, -25, "disk full")),
         |id| Ok(answer(id, &json!("prev-blk-not-found"))),
@@ -315,7 +327,7 @@ fn an_answer_that_is_not_final_keeps_the_block_going_until_one_is() {
     ];
     for (index, said) in cases.into_iter().enumerate() {
         let mut world = World::mining();
-        world.meddle = say("submitblock", 20, said);
+        world.meddle = Some(say("submitblock", 20, said));
         let ticket = world.find();
         world.run(100 * SECOND);
         assert_eq!((world.verdict(ticket), world.answers.len()), (None, 0), "case {index}");
@@ -392,7 +404,8 @@ fn a_node_that_restarts_in_the_middle_gets_the_block_when_it_is_back() {
     // Nothing is worked on, so the first failure is enough.
     assert_eq!((world.downs.len(), world.downs[0].remedy), (1, Remedy::Retry));
     world.client.disconnected();
-    world.meddle = say("getblockchaininfo", 1, |id| Ok(error(id, -28, "Loading block index…")));
+    world.meddle =
+        Some(say("getblockchaininfo", 1, |id| Ok(error(id, -28, "Loading block index…"))));
     world.connect();
     assert_eq!(world.downs.len(), 2);
     world.run(10 * SECOND);
@@ -405,7 +418,7 @@ fn a_node_that_restarts_in_the_middle_gets_the_block_when_it_is_back() {
 #[test]
 fn shares_without_an_answer_expire_at_the_end_of_the_run() {
     let mut world = World::mining();
-    world.meddle = say("submitblock", usize::MAX, |_| Err("connection refused".to_owned()));
+    world.meddle = Some(say("submitblock", usize::MAX, |_| Err("connection refused".to_owned())));
     let ticket = world.find();
     world.client.end();
     world.settle();
@@ -462,7 +475,7 @@ fn more_solved_blocks_than_can_wait_stay_on_disk() {
         earlier.run(SECOND);
     }
     let mut world = World::new(settings());
-    world.meddle = say("submitblock", usize::MAX, |_| Err("connection refused".to_owned()));
+    world.meddle = Some(say("submitblock", usize::MAX, |_| Err("connection refused".to_owned())));
     for block in blocks {
         world.client.recover(block, world.now);
     }
@@ -507,7 +520,7 @@ fn whatever_the_node_does_each_block_has_one_verdict_and_each_answer_is_final() 
 
 /// Half an hour with faults, then an hour without.
 fn soaked(seed: u64) -> (World, [usize; 6]) {
-    let mut world = World::new(Settings { propose: seed % 3 == 0, ..settings() });
+    let mut world = World::new(Settings { propose: seed.is_multiple_of(3), ..settings() });
     let (sender, faults) = channel();
     let mut random = Rng::with_seed(seed);
     world.meddle = Some(Box::new(move |call, lane| {
@@ -519,9 +532,9 @@ fn soaked(seed: u64) -> (World, [usize; 6]) {
             3 if lane != Lane::Longpoll => {
                 let answers =
                     [plain(401, ""), plain(503, "busy"), plain(500, ""), plain(200, "<html>")];
-                let starting = Ok(error(&call["id"], -28, "Verifying blocks…"));
+                let starting = error(&call["id"], -28, "Verifying blocks…");
                 let last = random.usize(0..5);
-                Meddled::Say(answers.get(last).cloned().unwrap_or(starting))
+                Meddled::Say(Ok(answers.get(last).cloned().unwrap_or(starting)))
             }
             4 if random.bool() => Meddled::Vanish,
             _ => return None,

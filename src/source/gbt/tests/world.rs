@@ -400,12 +400,12 @@ impl World {
 /// Finds the share of a header that comes after `skipped` others.
 pub(super) fn mine(job: &Job, skipped: usize) -> Share {
     let number = 5 % u32::try_from(job.rolls.all().len()).unwrap();
-    let shares = (0..).filter_map(|nonce| {
+    let mut shares = (0..u32::MAX).filter_map(|nonce| {
         let header = job.header(Hit { header: number, nonce });
         let hash = chain::block_hash(&header);
         chain::meets(&hash, &job.target).then_some(Share { job: job.id, number, header, hash })
     });
-    shares.skip(skipped).next().unwrap()
+    shares.nth(skipped).unwrap()
 }
 
 /// The block of a share, as it was written to disk.
