@@ -299,3 +299,10 @@ pub const POOL_DIFFICULTY: [f64; 2] = [1e-9, 1e18];
 
 /// Pieces of input that wait for the practice pool, 16 KiB each; then miners wait.
 pub const POOL_INPUTS: usize = 64;
+
+/// Reports of devices that are dealt with before the sources have their turn.
+pub const EVENTS_AT_ONCE: usize = 256;
+
+/// Shares in a second that devices look for at most: of an easier target only the harder hashes count. Half of
+/// what may be sent.
+pub const SHARES_SOUGHT: f64 = 1000.0;

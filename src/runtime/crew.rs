@@ -12,7 +12,7 @@ use super::Stop;
 use crate::device::driver::Driver;
 use crate::device::{Device, DeviceInfo};
 use crate::engine::{Account, Counters, DeviceId, Engine, Input, JobReport, Output, Tally};
-use crate::limits::{BATCH_DEADLINE, STOP_DEADLINE};
+use crate::limits::{BATCH_DEADLINE, EVENTS_AT_ONCE, STOP_DEADLINE};
 use crate::work::{Assignment, Batch, Job, JobId, Region, Scan, Share, SourceId};
 
 /// What the caller hears while a job is at work.
@@ -198,12 +198,18 @@ impl Crew {
         let limit = limit.min(Stop::TICK).min(due.unwrap_or(limit));
         let mut outputs = Vec::new();
         let mut event = self.events.recv_timeout(limit).ok();
-        // All that was said comes first: the caller may have taken longer than a device may.
+        let mut heard = 0;
         while let Some(said) = event {
             let input = self.input(said);
             outputs.extend(input.into_iter().flat_map(|input| self.tell(input)));
+            heard += 1;
+            if heard >= EVENTS_AT_ONCE {
+                // Devices may report faster than this goes: the caller has other things to do too.
+                return outputs;
+            }
             event = self.events.try_recv().ok();
         }
+        // All that was said came first: the caller may have taken longer than a device may.
         for hung in self.hung(Instant::now()) {
             outputs.extend(self.tell(hung));
         }

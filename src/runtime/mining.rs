@@ -11,10 +11,10 @@ use super::{Crew, Flow, Stop};
 use crate::chain;
 use crate::engine::outbox::{Counts, Outbox, Pending};
 use crate::engine::{Account, DeviceId, Input, Output};
-use crate::limits::{JOBS_REMEMBERED, STOP_DEADLINE};
+use crate::limits::{JOBS_REMEMBERED, SHARES_SOUGHT, STOP_DEADLINE};
 use crate::source::failover::Failover;
 use crate::source::{Down, Event, Remedy, Work};
-use crate::work::{Share, SourceId, Ticket, Verdict, rate};
+use crate::work::{Job, Share, SourceId, Ticket, Verdict, rate};
 
 /// How often sources hear how fast we are.
 const RATE_EVERY: Duration = Duration::from_secs(10);
@@ -28,6 +28,8 @@ pub struct Mining {
     journal: Option<Journal>,
     desks: Vec<Desk>,
     status: Status,
+    /// Hashes per second of all devices, as far as that is known.
+    speed: f64,
     /// Whether the observer had enough.
     flow: Flow,
     stop: Stop,
@@ -128,11 +130,12 @@ impl Mining {
         let desks = names.into_iter().map(desk).collect();
         let (outbox, status) = (Outbox::default(), Status::default());
         let flow = Flow::Continue;
-        Self { crew, net, failover, outbox, journal, desks, status, flow, stop, once }
+        Self { crew, net, failover, outbox, journal, desks, status, speed: 0.0, flow, stop, once }
     }
 
     /// Tells the sources how fast the devices are, before that is measured in the run.
-    pub fn expect(&self, hashes_per_second: f64) {
+    pub fn expect(&mut self, hashes_per_second: f64) {
+        self.speed = hashes_per_second;
         for source in self.sources() {
             self.net.tell(source, Command::Rate(hashes_per_second));
         }
@@ -269,8 +272,9 @@ impl Mining {
         match said {
             Said::Event(Event::Work(work)) => {
                 self.failover.up(source, now);
+                let speed = self.speed;
                 let Some(desk) = self.desk(source) else { return };
-                desk.take(*work);
+                desk.take(*work, speed);
                 if desk.weight > 0 {
                     self.give(source, observe);
                 }
@@ -395,6 +399,7 @@ impl Mining {
             }
         }
         self.status.hashes_per_second = Some(total);
+        self.speed = self.speed.max(total);
     }
 }
 
@@ -424,7 +429,9 @@ impl Outcome {
 }
 
 impl Desk {
-    fn take(&mut self, work: Work) {
+    /// Takes the place of the job before. At most [`SHARES_SOUGHT`] shares a second are looked for: whoever takes
+    /// nearly every hash (regtest does) would keep us busy with counting.
+    fn take(&mut self, mut work: Work, speed: f64) {
         let about = About {
             name: work.name.clone(),
             difficulty: chain::difficulty(&work.job.target),
@@ -435,6 +442,12 @@ impl Desk {
             self.recent.pop_first();
         }
         self.down = None;
+        let least = speed / SHARES_SOUGHT / 2_f64.powi(32);
+        if let Ok(target) = chain::target_of_difficulty(least)
+            && target < work.job.target
+        {
+            work.job = Arc::new(Job { target, ..work.job.as_ref().clone() });
+        }
         self.work = Some(work);
     }
 }

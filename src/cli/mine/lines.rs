@@ -2,14 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use bitcoin::hex::FromHex as _;
 
 use super::Args;
-use crate::cli::Failure;
+use crate::cli::{Failure, output};
 use crate::limits::SOURCES;
 use crate::link::{Credentials, Endpoint, Http, Tls, default_cookie};
 use crate::runtime::net::{Line, Node, Pool};
-use crate::runtime::vault::Vault;
+use crate::runtime::vault::{Kept, Vault};
 use crate::source::failover::Plan;
+use crate::source::gbt::SolvedBlock;
 use crate::source::location::{self, Location, Secret};
 use crate::source::{gbt, stratum_v1};
 use crate::work::SourceId;
@@ -130,10 +134,47 @@ fn node(args: &Args, source: SourceId, at: &location::Node, state: &Path) -> Res
         require: args.require_payout.clone(),
         seed: fastrand::u32(..),
     };
-    let client = gbt::Client::new(settings);
+    let mut client = gbt::Client::new(settings);
+    let vault = Vault::at(state);
+    recover(&vault, &mut client);
     let http = Http::new(&at.host, at.port, credentials)
         .map_err(|error| Failure::usage(format!("{name}: {error}")))?;
-    Ok(Line::Node(Box::new(Node { http, client, vault: Vault::at(state) })))
+    Ok(Line::Node(Box::new(Node { http, client, vault })))
+}
+
+/// Blocks of an earlier run that have no answer yet go to the node first.
+fn recover(vault: &Vault, client: &mut gbt::Client) {
+    let (blocks, broken) = vault.unanswered();
+    for (path, error) in broken {
+        output::note(format_args!(
+            "{} is no solved block: {error}; it is left alone",
+            path.display()
+        ));
+    }
+    for kept in blocks {
+        let about = format!("block {} ({})", kept.height, kept.hash);
+        match solved(kept) {
+            Some(block) => {
+                output::note(format_args!(
+                    "{about} of an earlier run has no answer yet: it is submitted"
+                ));
+                client.recover(block, Instant::now());
+            }
+            None => output::note(format_args!(
+                "{about} of an earlier run cannot be read; it is left alone"
+            )),
+        }
+    }
+}
+
+fn solved(kept: Kept) -> Option<SolvedBlock> {
+    Some(SolvedBlock {
+        hash: kept.hash.parse().ok()?,
+        height: kept.height,
+        chain: kept.chain.parse().ok()?,
+        bytes: Vec::from_hex(&kept.block).ok()?,
+        ticket: None,
+    })
 }
 
 /// From the source's own file, else the one for all, else the environment.

@@ -48,7 +48,8 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let net = Net::start(connections, crew.waker())
         .map_err(|error| Failure::usage(format!("the network cannot be used: {error}")))?;
     let failover = Failover::new(names.len(), plan, Instant::now());
-    let mining = Mining::new(crew, net, failover, names.clone(), journal, stop.clone(), args.once);
+    let mut mining =
+        Mining::new(crew, net, failover, names.clone(), journal, stop.clone(), args.once);
     mining.expect(speed);
     let begun = Instant::now();
     let (outcome, told) = observe(args, mining, &names, begun);

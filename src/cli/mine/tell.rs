@@ -348,7 +348,7 @@ impl<'t> Teller<'t> {
                 block: pending.is_block,
             });
         }
-        if pending.is_block {
+        if pending.is_block && self.may_tell_share()? {
             let name = self.name(pending.source);
             output::line(format_args!("{name}: a block was found on {device}: {}", share.hash))?;
         }
@@ -374,7 +374,8 @@ impl<'t> Teller<'t> {
                 seconds: took.as_secs_f64(),
             });
         }
-        if !pending.is_block && !self.may_tell_share()? {
+        let is_news = pending.is_block && verdict == Verdict::Accepted;
+        if !is_news && !self.may_tell_share()? {
             return Ok(());
         }
         let what = if pending.is_block { "block" } else { "share" };

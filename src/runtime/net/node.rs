@@ -1,10 +1,10 @@
 //! A node's task: requests over HTTP, as many at once as its client asks for, and blocks to disk before they go.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Desk, End, Protocol, Said};
+use super::{Desk, End, Protocol, Said, until};
 use crate::link::Http;
 use crate::runtime::vault::{Kept, Vault};
 use crate::source::Event;
@@ -26,47 +26,36 @@ type Answered = (u64, Result<Answer, String>);
 
 impl Node {
     pub(super) async fn run(mut self: Box<Self>, mut desk: Desk) {
+        let mut under_way: JoinSet<Answered> = JoinSet::new();
+        let mut connected: Option<Instant> = None;
+        let mut retry = Instant::now();
         while !desk.is_closing {
-            if !desk.is_wanted {
-                desk.serve(&mut self.client).await;
-                // Without a connection there is none to end.
+            match (desk.is_wanted, connected) {
+                (true, None) if retry <= Instant::now() => {
+                    let now = Instant::now();
+                    self.client.connected(now);
+                    connected = Some(now);
+                }
+                (false, Some(_)) => {
+                    self.client.disconnected();
+                    connected = None;
+                }
+                _ => {}
+            }
+            self.store(&desk);
+            self.send(&mut under_way);
+            if let Some(End::Down(down)) = desk.pass_on(&mut self.client) {
+                self.client.disconnected();
+                // What was said before it went down comes first.
                 let _ = desk.pass_on(&mut self.client);
+                let since = connected.take();
+                desk.backoff.lived(since.map_or(Duration::ZERO, |since| since.elapsed()));
+                let wait = desk.backoff.wait();
+                retry = Instant::now() + wait;
+                desk.say(Said::Down(down, wait));
                 continue;
             }
-            let begun = Instant::now();
-            self.client.connected(begun);
-            let end = self.converse(&mut desk).await;
-            self.client.disconnected();
-            let _ = desk.pass_on(&mut self.client);
-            desk.backoff.lived(begun.elapsed());
-            match end {
-                Some(End::Down(down)) => desk.wait(&mut self.client, down).await,
-                Some(End::Reconnect { .. }) | None => {}
-            }
-        }
-        let _ = desk.pass_on(&mut self.client);
-    }
-
-    /// Sends requests and gives the client their answers until it is of no use any more; `None` when it is not
-    /// wanted any more.
-    async fn converse(&mut self, desk: &mut Desk) -> Option<End> {
-        let mut under_way: JoinSet<Answered> = JoinSet::new();
-        loop {
-            self.store(desk);
-            while let Some(request) = self.client.request(Instant::now()) {
-                let http = self.http.clone();
-                under_way.spawn(async move {
-                    let answer = http.post(request.body, request.limit).await;
-                    let answer = answer.map(|(status, body)| Answer { status, body });
-                    (request.id, answer.map_err(|error| error.to_string()))
-                });
-            }
-            if let Some(end) = desk.pass_on(&mut self.client) {
-                return Some(end);
-            }
-            if desk.is_over() {
-                return None;
-            }
+            let is_waiting = desk.is_wanted && connected.is_none();
             tokio::select! {
                 Some(joined) = under_way.join_next() => {
                     // A task that panicked has no answer: its request ends at the client's own deadline.
@@ -75,7 +64,22 @@ impl Node {
                     }
                 }
                 () = desk.serve(&mut self.client) => {}
+                () = until(Some(retry)), if is_waiting => {}
             }
+        }
+        let _ = desk.pass_on(&mut self.client);
+        self.store(&desk);
+    }
+
+    /// Sends what the client asks for. Solved blocks go whether the node counts as connected or not.
+    fn send(&mut self, under_way: &mut JoinSet<Answered>) {
+        while let Some(request) = self.client.request(Instant::now()) {
+            let http = self.http.clone();
+            under_way.spawn(async move {
+                let answer = http.post(request.body, request.limit).await;
+                let answer = answer.map(|(status, body)| Answer { status, body });
+                (request.id, answer.map_err(|error| error.to_string()))
+            });
         }
     }
 
