@@ -2,6 +2,7 @@
 //! and the practice pool, which judges every share with code of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+#![expect(clippy::print_stdout, reason = "the account of a run is worth reading")]
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;

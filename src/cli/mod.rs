@@ -52,7 +52,7 @@ enum Command {
     Scan(scan::Args),
     /// Mine: find real blocks again, with every hash accounted for
     #[command(after_help = OUTCOME)]
-    Mine(mine::Args),
+    Mine(Box<mine::Args>),
     /// Serve a practice pool: jobs without money, every share judged and shown
     #[command(after_help = pool::ABOUT)]
     Pool(pool::Args),

@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bitcoin::hex::DisplayHex as _;
 use serde::Serialize;
 
 use crate::chain::header_bytes;
@@ -81,7 +82,7 @@ impl Journal {
             share: ticket,
             source,
             job,
-            header: header.iter().map(|byte| format!("{byte:02x}")).collect(),
+            header: header.to_lower_hex_string(),
             hash: share.hash.to_string(),
             difficulty,
         })

@@ -114,6 +114,7 @@ pub struct Failover {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 struct State {
     is_up: bool,
     /// When it came up or went down.

@@ -64,7 +64,17 @@ fn blocks_are_found_and_the_summary_agrees_with_the_events() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_summary_that_cannot_be_written_is_still_told() {
-    let arguments = ["mine", "--device", "cpu", "--blocks", "1", "--summary-json", "/dev/full"];
+    let arguments = [
+        "mine",
+        "--device",
+        "cpu",
+        "--source",
+        "replay:",
+        "--blocks",
+        "1",
+        "--summary-json",
+        "/dev/full",
+    ];
     let output = crate::adit(&arguments).output().unwrap();
     assert!(crate::complaint(&output, 2).contains("cannot write the summary"));
     assert!(String::from_utf8(output.stdout).unwrap().contains("found 1 of 1 blocks"));
@@ -194,7 +204,8 @@ struct Run {
 
 impl Run {
     fn start(options: &[&str]) -> Self {
-        let mut child = piped(&[&["mine", "--device", "cpu"], options].concat());
+        let mut child =
+            piped(&[&["mine", "--device", "cpu", "--source", "replay:"], options].concat());
         let events = BufReader::new(child.stdout.take().unwrap());
         Self { child, events }
     }

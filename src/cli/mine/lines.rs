@@ -153,7 +153,7 @@ fn recover(vault: &Vault, client: &mut gbt::Client) {
     }
     for kept in blocks {
         let about = format!("block {} ({})", kept.height, kept.hash);
-        match solved(kept) {
+        match solved(&kept) {
             Some(block) => {
                 output::note(format_args!(
                     "{about} of an earlier run has no answer yet: it is submitted"
@@ -167,7 +167,7 @@ fn recover(vault: &Vault, client: &mut gbt::Client) {
     }
 }
 
-fn solved(kept: Kept) -> Option<SolvedBlock> {
+fn solved(kept: &Kept) -> Option<SolvedBlock> {
     Some(SolvedBlock {
         hash: kept.hash.parse().ok()?,
         height: kept.height,

@@ -20,6 +20,7 @@ use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 pub(super) struct Args {
     /// Where work comes from; several in the order in which they are preferred. Default: a practice pool in
     /// this program, where no money is involved
@@ -35,7 +36,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 
-    /// File with the password; ADIT_PASSWORD has it too. Default for pools: x
+    /// File with the password; `ADIT_PASSWORD` has it too. Default for pools: x
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 

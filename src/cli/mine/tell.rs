@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Args;
 use crate::chain;
-use crate::chain::payout::{Chain, Coinbase};
+use crate::chain::payout::{Chain, Coinbase, Payout};
 use crate::cli::{Failure, output};
 use crate::device::DeviceInfo;
 use crate::engine::DeviceId;
@@ -156,7 +156,8 @@ pub(super) struct Teller<'t> {
 impl<'t> Teller<'t> {
     pub(super) fn new(args: &'t Args, names: Vec<String>) -> Self {
         let rule = args.require_payout.as_ref().map(|rule| rule.payout().chain());
-        let chain = args.chain.or(rule).unwrap_or(Chain::Main);
+        let payout = args.payout_address.as_ref().map(Payout::chain);
+        let chain = args.chain.or(rule).or(payout).unwrap_or(Chain::Main);
         let now = Instant::now();
         let coinbases = vec![None; names.len()];
         Self { args, names, chain, coinbases, second: now, lines: 0, silent: 0, status: now }

@@ -69,9 +69,10 @@ impl Stream {
     /// A device gives back what it was given of a job.
     fn give_back(&mut self, device: DeviceId, job: JobId) {
         let stock = self.stock.entry(device).or_default();
-        let (back, kept) = std::mem::take(stock).into_iter().partition(|a| a.job.id == job);
+        let (back, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(stock).into_iter().partition(|a| a.job.id == job);
         *stock = kept;
-        for Assignment { region, .. } in Vec::<Assignment>::from(back) {
+        for Assignment { region, .. } in back {
             self.tell(Input::GaveBack { device, job, region });
         }
     }
@@ -121,8 +122,7 @@ fn a_flood_of_jobs_is_as_few_as_their_least_interval_allows_and_the_last_one_sta
     let most = flood / 10 / 20 + 1;
     assert!((most - 2..=most).contains(&(stream.reports.len() as u64)), "{}", stream.reports.len());
     let due = stream.engine.deadline().unwrap();
-    let told = stream.now - Duration::from_micros(100);
-    assert!(due > told && due <= told + JOB_INTERVAL);
+    assert!(due + Duration::from_micros(100) > stream.now && due <= stream.now + JOB_INTERVAL);
     stream.now = stream.now.max(due);
     stream.tell(Input::Tick);
     assert_eq!((stream.engine.deadline(), stream.newest(A)), (None, JobId::only(flood)));

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bitcoin::hex::DisplayHex as _;
 use tokio::task::JoinSet;
 
 use super::{Desk, End, Protocol, Said, until};
@@ -90,7 +91,7 @@ impl Node {
                 hash: block.hash.to_string(),
                 height: block.height,
                 chain: block.chain.to_string(),
-                block: block.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+                block: block.bytes.to_lower_hex_string(),
                 answer: None,
             };
             if let Err(error) = self.vault.keep(&kept) {

@@ -104,7 +104,7 @@ fn the_better_source_gets_the_devices_back_after_a_minute_and_the_other_stays_fo
     assert_eq!(world.weights(), [0, 1]);
     world.pass(SECOND);
     assert_eq!(world.weights(), [1, 0]);
-    world.pass(VERDICT_WAIT - SECOND);
+    world.pass(VERDICT_WAIT.saturating_sub(SECOND));
     assert_eq!(world.wanted(), [true, true]);
     world.pass(SECOND);
     assert_eq!(world.wanted(), [true, false]);
@@ -157,9 +157,9 @@ fn flapping_every_second_moves_the_devices_rarely() {
     let (mut moves, mut before) = (0, world.weights());
     for second in 0..3600 {
         if second % 2 == 0 {
-            world.down(0)
+            world.down(0);
         } else {
-            world.up(0)
+            world.up(0);
         }
         world.pass(SECOND);
         let after = world.weights();

@@ -113,8 +113,8 @@ fn a_version_mask_counts_at_once() {
     assert!(session.events().is_empty(), "nothing new");
 
     // The pool takes the bits of its new mask from the share and all others from its job.
-    let request = session.request_of(&share(&first, 1, 7));
-    assert_eq!(request["params"][5], "00002000");
+    let request = session.request_of(&share(&first, 0, 7));
+    assert_eq!(request["params"][5], "00002000", "a job begins with a rolled version");
     let verdict = session.verdict_of(&share(&first, 2, 7));
     assert_eq!(verdict, (Verdict::Stale, "the pool no longer allows its version bits".into()));
 
@@ -141,7 +141,7 @@ fn a_pool_that_grants_more_than_was_asked_for_is_told_all_its_bits() {
     let mut params = job("1", 1, true);
     params[5] = "30000000".into();
     let work = session.work(&params);
-    let share = share(&work, 1, 7);
+    let share = share(&work, 0, 7);
     assert_eq!(share.header.version.to_consensus(), 0x3000_2000);
     assert_eq!(session.request_of(&share)["params"][5], "10002000");
 }

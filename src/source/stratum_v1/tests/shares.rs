@@ -341,6 +341,8 @@ fn the_first_job_after_a_break_is_clean_only_by_custom() {
         let (mut session, _) = broken();
         // The job comes before the login is accepted, as with most pools.
         let written = session.written();
+        let granted = json!({ "version-rolling": true, "version-rolling.mask": "1fffe000" });
+        session.answer(&written[0]["id"], granted);
         session.answer(&written[1]["id"], json!([[], "08000002", 4]));
         session.notify(&job("new", block, true));
         let ended = session.verdicts();
