@@ -29,10 +29,12 @@ pub(crate) enum Login {
 
 impl Rpc {
     pub(crate) fn new(port: u16, login: Login) -> Self {
+        // A node closes connections that were idle for half a minute, which is noticed too late.
+        let client = Client::builder().no_proxy().timeout(LIMIT).pool_max_idle_per_host(0);
         Self {
             url: format!("http://127.0.0.1:{port}/"),
             login,
-            client: Client::builder().no_proxy().timeout(LIMIT).build().unwrap(),
+            client: client.build().unwrap(),
             runtime: Builder::new_current_thread().enable_all().build().unwrap(),
         }
     }

@@ -69,7 +69,7 @@ fn a_node_without_peers_or_behind_the_chain_gives_no_work() {
 fn an_address_of_another_chain_is_not_paid() {
     let Some([core]) = peers("an_address_of_another_chain_is_not_paid", ["core"]) else { return };
     let node = Node::start(&core, Chain::Regtest, &[]);
-    let why = ["regtest", "--payout-address"];
+    let why = ["the chain is regtest", "bcrt1"];
     mine(&node, Network::Bitcoin, USER, PASSWORD).refused(&why);
     mine(&node, Network::Signet, USER, PASSWORD).refused(&why);
     assert_eq!(node.rpc.height(), 0);
