@@ -73,10 +73,7 @@ fn pool(args: &Args, source: SourceId, at: &location::Stratum) -> Result<Line, F
         )));
     };
     let password = password(args, at.password_file.as_deref())?;
-    let tls = at.tls.then(|| Tls {
-        fingerprint: at.tls_fingerprint.or(args.tls_fingerprint),
-        insecure: args.insecure,
-    });
+    let tls = tls(args, at);
     let settings = stratum_v1::Settings {
         source,
         user,
@@ -97,6 +94,15 @@ fn pool(args: &Args, source: SourceId, at: &location::Stratum) -> Result<Line, F
     let endpoint = Endpoint { host: at.host.clone(), port: at.port, tls, proxy };
     let client = stratum_v1::Client::new(settings);
     Ok(Line::Pool(Box::new(Pool { endpoint, client })))
+}
+
+/// A source's own pin wins over what is said of all.
+fn tls(args: &Args, at: &location::Stratum) -> Option<Tls> {
+    at.tls.then(|| match at.tls_fingerprint.or(args.tls_fingerprint) {
+        Some(pinned) => Tls::Pinned(pinned),
+        None if args.insecure => Tls::Insecure,
+        None => Tls::System,
+    })
 }
 
 fn node(args: &Args, source: SourceId, at: &location::Node, state: &Path) -> Result<Line, Failure> {
