@@ -1,15 +1,21 @@
 //! Options that several commands share.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
+use std::marker::PhantomData;
 use std::num::IntErrorKind;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, ValueEnum};
 
 use crate::device::inventory::Selector;
 use crate::kernel::{Kernel, Variant};
 use crate::limits::KERNEL_TEXT;
+use crate::source::location::{self, LocationError};
 use crate::work::{Nonces, SpanError};
 
 /// Which devices.
@@ -67,6 +73,38 @@ impl Profile {
             Self::Background => 2,
             Self::Desktop => 12,
             Self::Dedicated => 50,
+        })
+    }
+}
+
+/// Reads what can have a password in it, which clap would repeat when it is wrong.
+#[derive(Debug, Clone)]
+pub(super) struct Discreet<T>(PhantomData<T>);
+
+impl<T> Discreet<T> {
+    pub(super) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> TypedValueParser for Discreet<T>
+where
+    T: FromStr<Err = LocationError> + Clone + Send + Sync + 'static,
+{
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        option: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        let text = value.to_string_lossy();
+        text.parse().map_err(|error| {
+            let option = option.map(ToString::to_string).unwrap_or_default();
+            let why =
+                format!("invalid value '{}' for '{option}': {error}\n", location::shown(&text));
+            clap::Error::raw(ErrorKind::ValueValidation, why).with_cmd(command)
         })
     }
 }

@@ -7,13 +7,21 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::mine::password_in;
 use super::options::at_least_one;
 use super::{Failure, output};
+use crate::chain::payout::{Payout, parse_address};
 use crate::limits::POOL_DIFFICULTY;
+use crate::link::{Credentials, Http, default_cookie};
 use crate::pool::vardiff::Difficulty;
-use crate::pool::{Counters, Event, Options, Server, Share, Tally};
+use crate::pool::{Counters, Event, NodeEnd, Options, Server, Share, Tally, node};
 use crate::runtime::Stop;
+use crate::source::gbt::Answer;
+use crate::source::location::{self, Location};
 use crate::ui::text;
+
+/// What the coinbases of blocks on a node say.
+const TAG: &str = "adit practice pool";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,6 +48,20 @@ pub(super) struct Args {
     )]
     share_seconds: f64,
 
+    /// Hand out templates of this node of your own, and give it the blocks: gbt+http://[USER@]HOST[:PORT], with
+    /// ?password-file=FILE or ?cookie-file=FILE; without a user Bitcoin Core's cookie serves
+    #[arg(long, value_name = "URL", requires = "payout_address")]
+    node: Option<Location>,
+
+    /// Whom the blocks of the node pay
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_parser = |text: &str| parse_address(text, None),
+        requires = "node"
+    )]
+    payout_address: Option<Payout>,
+
     /// Stop after this time, such as 20s or 5m
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     time: Option<Duration>,
@@ -55,8 +77,8 @@ pub(super) struct Args {
 
 /// What `adit pool --help` says below the options.
 pub(super) const ABOUT: &str = "The practice pool is for demos, for tests and for trying a miner's settings. \
-     Its jobs are real blocks of the past, its coinbase pays nobody: no money is involved. It judges every share \
-     with the `bitcoin` crate. Real farms use ckpool or the Stratum V2 pool.";
+     Without --node its jobs are real blocks of the past, its coinbase pays nobody: no money is involved. It judges \
+     every share with the `bitcoin` crate. Real farms use ckpool or the Stratum V2 pool.";
 
 fn difficulty(text: &str) -> Result<f64, String> {
     let [least, most] = POOL_DIFFICULTY;
@@ -78,7 +100,18 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         },
     };
     let options = Options { difficulty, ..Options::default() };
-    let pool = Server::bind(options, args.listen).map_err(Failure::usage)?;
+    let (pool, talk) = match (&args.node, &args.payout_address) {
+        (Some(Location::Node(at)), Some(payout)) => {
+            let (pool, end) = Server::bind_on_node(options, args.listen).map_err(Failure::usage)?;
+            (pool, Some(Talk { http: http(at)?, end, payout: payout.clone() }))
+        }
+        (Some(other), _) => {
+            return Err(Failure::usage(format!(
+                "--node {other}: it is no node; write gbt+http://HOST:PORT"
+            )));
+        }
+        _ => (Server::bind(options, args.listen).map_err(Failure::usage)?, None),
+    };
     announce(args, pool.local_addr())?;
 
     let observer = pool.observer();
@@ -94,6 +127,13 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         if let Some(time) = args.time {
             scope.spawn(move || wait(time, stop, end));
         }
+        let talking = talk.map(|talk| {
+            scope.spawn(|| {
+                let ended = talk.hold();
+                stop.request();
+                ended
+            })
+        });
         let served = pool.run(stop, |event| {
             if let Err(error) = tell(args, event) {
                 failure.get_or_insert(error);
@@ -106,14 +146,58 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         });
         // The clock of `--for` shall not outlive the pool.
         stop.request();
-        served
+        let talked = talking.and_then(|talking| talking.join().ok());
+        (served, talked.unwrap_or(Ok(())))
     });
+    let (served, talked) = served;
     let is_interrupted = !is_enough.load(Ordering::Relaxed);
     let told = conclude(args, &observer.counters(), begun.elapsed(), is_interrupted);
     served.map_err(Failure::usage)?;
+    talked?;
     failure.map_or(Ok(()), Err)?;
     told?;
     if is_interrupted { Err(Failure::interrupted()) } else { Ok(()) }
+}
+
+/// The talk with the node behind the pool.
+struct Talk {
+    http: Http,
+    end: NodeEnd,
+    payout: Payout,
+}
+
+impl Talk {
+    /// Talks until the pool ends, or the node turns out to be of no use.
+    fn hold(self) -> Result<(), Failure> {
+        let Self { http, end, payout } = self;
+        let post = async |body: Vec<u8>, limit: Duration| {
+            let answer = http.post(body, limit).await;
+            let answer = answer.map(|(status, body)| Answer { status, body });
+            answer.map_err(|error| error.to_string())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ended = runtime.block_on(node::follow(end, &payout, TAG, post));
+        ended.map_err(|why| Failure::usage(format!("the node cannot be used: {why}")))
+    }
+}
+
+/// The way to a node, from what its URL says.
+fn http(at: &location::Node) -> Result<Http, Failure> {
+    let credentials = match (&at.cookie_file, &at.user) {
+        (Some(cookie), _) => Credentials::Cookie(cookie.clone()),
+        (None, Some(user)) => match &at.password_file {
+            Some(file) => {
+                Credentials::UserPassword { user: user.clone(), password: password_in(file)? }
+            }
+            None => {
+                return Err(Failure::usage(
+                    "the node's user has no password: add ?password-file=FILE",
+                ));
+            }
+        },
+        (None, None) => default_cookie(at.port).map_or(Credentials::None, Credentials::Cookie),
+    };
+    Http::new(&at.host, at.port, credentials).map_err(Failure::usage)
 }
 
 fn wait(time: Duration, stop: &Stop, end: impl Fn()) {
@@ -134,9 +218,17 @@ fn announce(args: &Args, address: SocketAddr) -> Result<(), Failure> {
         return output::json(&Line::Listening { address });
     }
     output::line(format_args!(
-        "The practice pool listens. Point a miner at stratum+tcp://{address}, with any name and password.\n\
-         No money is involved: it hands out real blocks of the past, and its coinbase pays nobody."
-    ))
+        "The practice pool listens. Point a miner at stratum+tcp://{address}, with any name and password."
+    ))?;
+    match (&args.node, &args.payout_address) {
+        (Some(node), Some(payout)) => output::line(format_args!(
+            "It hands out templates of {node}; their blocks pay {}.",
+            payout.address
+        )),
+        _ => output::line(
+            "No money is involved: it hands out real blocks of the past, and its coinbase pays nobody.",
+        ),
+    }
 }
 
 /// The lines of `--json` that are no [`Event`].
@@ -175,7 +267,7 @@ fn tell(args: &Args, event: &Event) -> Result<(), Failure> {
         Event::Difficulty { connection, difficulty } => {
             output::line(format_args!("{connection}: difficulty {}", digits(*difficulty)))
         }
-        Event::Share(share) => output::line(share_line(share)),
+        Event::Share(share) => output::line(share_line(share, args.node.is_some())),
         Event::Solved(solved) => output::line(format_args!(
             "block {}: solved, hash {}",
             text::count(solved.height.into()),
@@ -201,8 +293,9 @@ fn tell(args: &Args, event: &Event) -> Result<(), Failure> {
     }
 }
 
-fn share_line(share: &Share) -> String {
+fn share_line(share: &Share, is_real: bool) -> String {
     let verdict = match share.refusal {
+        None if share.is_block && is_real => "accepted, a block".to_owned(),
         None if share.is_block => "accepted, a block if it were real".to_owned(),
         None => "accepted".to_owned(),
         Some(refusal) => format!("refused: {refusal}"),

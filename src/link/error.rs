@@ -25,9 +25,21 @@ pub enum LinkError {
     /// It takes too long.
     #[error("{0} does not answer within {secs} s; a firewall may be in between", secs = CONNECT_DEADLINE.as_secs())]
     TimeOut(String),
-    /// The proxy is in the way.
+    /// Nobody says which address the name has.
+    #[error(
+        "no name server tells the address of {0} within {secs} s; check the network",
+        secs = CONNECT_DEADLINE.as_secs()
+    )]
+    SilentNames(String),
+    /// It fails on the way through a proxy.
     #[error("through the proxy {0}: {1}")]
     Proxy(String, #[source] Box<Self>),
+    /// The proxy was reached, and says nothing more.
+    #[error(
+        "no answer about a connection to {0} within {secs} s; {0} may be silent, or the proxy may not speak SOCKS5",
+        secs = CONNECT_DEADLINE.as_secs()
+    )]
+    SilentProxy(String),
     /// The proxy does not connect us.
     #[error("{}", socks(.0, .1))]
     Socks(String, #[source] SocksError),
@@ -89,6 +101,12 @@ pub enum LinkError {
     /// The other end speaks something else.
     #[error("{0} does not speak TLS; if it is a plain port, write stratum+tcp://")]
     NoTls(String),
+    /// The other end ends the connection where its certificate should come.
+    #[error("{0} breaks the TLS handshake off; if it is a plain port, write stratum+tcp://")]
+    BrokenHandshake(String),
+    /// The other end waits for something else.
+    #[error("{0}: no answer to the TLS handshake; if it is a plain port, write stratum+tcp://")]
+    SilentHandshake(String),
     /// The handshake fails for another reason.
     #[error("no encrypted connection to {0}: {1}")]
     Handshake(String, #[source] io::Error),
@@ -129,7 +147,13 @@ fn socks(target: &str, error: &SocksError) -> String {
         SocksError::InvalidResponseVersion | SocksError::UnknownAuthMethod => {
             "it does not speak SOCKS5".to_owned()
         }
+        SocksError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            format!("it closes the connection instead of connecting to {target}")
+        }
         SocksError::Io(error) => format!("the connection broke: {error}"),
         other => format!("it does not connect to {target}: {other}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

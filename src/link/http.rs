@@ -47,11 +47,20 @@ impl Http {
     ///
     /// When HTTP cannot be set up.
     pub fn new(host: &str, port: u16, credentials: Credentials) -> Result<Self, LinkError> {
+        Self::connecting_within(CONNECT_DEADLINE, host, port, credentials)
+    }
+
+    fn connecting_within(
+        deadline: Duration,
+        host: &str,
+        port: u16,
+        credentials: Credentials,
+    ) -> Result<Self, LinkError> {
         let name = name(host, port);
         let client = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
-            .connect_timeout(CONNECT_DEADLINE)
+            .connect_timeout(deadline)
             .tcp_nodelay(true)
             .build()
             .map_err(|error| LinkError::Http(name.clone(), words(&error)))?;
@@ -89,6 +98,10 @@ impl Http {
                 let unreadable = |why: String| LinkError::Cookie { path: path.clone(), why };
                 let about =
                     std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+                // A pipe or a device may never end.
+                if !about.is_file() {
+                    return Err(unreadable("it is no file".to_owned()));
+                }
                 if about.len() > COOKIE_FILE {
                     return Err(unreadable("it is too long for a cookie".to_owned()));
                 }
@@ -107,6 +120,9 @@ impl Http {
         let name = self.name.clone();
         if error.is_connect() && words(error).contains("refused") {
             return LinkError::Refused(name);
+        }
+        if error.is_connect() && error.is_timeout() {
+            return LinkError::TimeOut(name);
         }
         if error.is_timeout() {
             return LinkError::Http(
@@ -161,5 +177,30 @@ mod tests {
         assert!(end(48332).unwrap().ends_with("/testnet4/.cookie"));
         assert!(end(18443).unwrap().ends_with("/regtest/.cookie"));
         assert_eq!(end(12345), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_node_that_is_not_there_and_one_that_is_slow_are_two_failures() {
+        // One connection waits to be accepted; more than that is not answered.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let short = Duration::from_millis(300);
+        let node = || Http::connecting_within(short, "127.0.0.1", port, Credentials::None).unwrap();
+        let mut queue = Vec::new();
+        let error = loop {
+            let node = node();
+            match node.post(Vec::new(), short * 3).await.unwrap_err() {
+                LinkError::Http(_, why) => {
+                    assert!(why.contains("no whole answer within 0.9 s"), "{why}");
+                    queue.push(node);
+                }
+                error => break error,
+            }
+        };
+        assert!(matches!(error, LinkError::TimeOut(_)), "{error}");
+        assert!(!queue.is_empty());
     }
 }

@@ -7,12 +7,14 @@ mod http;
 mod tls;
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 use tokio_socks::tcp::Socks5Stream;
 
@@ -45,64 +47,115 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// Least time for one address of several: a lost packet is sent again after one second, and after three.
+const LEAST_FOR_ADDRESS: Duration = Duration::from_secs(3);
+
 /// Connects, all steps within [`CONNECT_DEADLINE`].
 ///
 /// # Errors
 ///
 /// What is in the way, and the way around it where there is one.
 pub async fn connect(endpoint: &Endpoint) -> Result<Stream, LinkError> {
-    let connected = timeout(CONNECT_DEADLINE, open(endpoint));
-    connected.await.unwrap_or_else(|_| Err(LinkError::TimeOut(name(&endpoint.host, endpoint.port))))
+    open(endpoint, Instant::now() + CONNECT_DEADLINE).await
 }
 
-async fn open(endpoint: &Endpoint) -> Result<Stream, LinkError> {
-    let Endpoint { host, port, .. } = endpoint;
-    let stream = match &endpoint.proxy {
-        Some(proxy) => through(proxy, host, *port).await?,
-        None => reach(host, *port).await?,
+async fn open(endpoint: &Endpoint, deadline: Instant) -> Result<Stream, LinkError> {
+    let Some(proxy) = &endpoint.proxy else {
+        let stream = reach(&endpoint.host, endpoint.port, deadline).await?;
+        return encrypt(endpoint, stream, deadline).await;
     };
-    match &endpoint.tls {
-        Some(tls) => Ok(Stream::Tls(Box::new(tls::wrap(tls, stream, host, *port).await?))),
+    let opened = async {
+        let stream = through(proxy, &endpoint.host, endpoint.port, deadline).await?;
+        encrypt(endpoint, stream, deadline).await
+    };
+    opened.await.map_err(|error| LinkError::Proxy(proxy.to_string(), Box::new(error)))
+}
+
+async fn encrypt(
+    endpoint: &Endpoint,
+    stream: TcpStream,
+    deadline: Instant,
+) -> Result<Stream, LinkError> {
+    let Endpoint { host, port, .. } = endpoint;
+    match endpoint.tls {
         None => Ok(Stream::Plain(stream)),
+        Some(tls) => {
+            let encrypted = timeout_at(deadline, tls::wrap(tls, stream, host, *port)).await;
+            let encrypted =
+                encrypted.map_err(|_| LinkError::SilentHandshake(name(host, *port)))??;
+            Ok(Stream::Tls(Box::new(encrypted)))
+        }
     }
 }
 
-/// Tries all addresses of a host in turn.
-async fn reach(host: &str, port: u16) -> Result<TcpStream, LinkError> {
-    let name = name(host, port);
-    let addresses = lookup_host((host, port)).await;
-    let addresses = addresses.map_err(|error| LinkError::NoSuchHost(host.to_owned(), error))?;
-    let mut last = None;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
+/// Finds the addresses of a host and connects to one.
+async fn reach(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, LinkError> {
+    let found = timeout_at(deadline, lookup_host((host, port))).await;
+    let found = found.map_err(|_| LinkError::SilentNames(host.to_owned()))?;
+    let found = found.map_err(|error| LinkError::NoSuchHost(host.to_owned(), error))?;
+    dial(name(host, port), &found.collect::<Vec<_>>(), deadline).await
+}
+
+/// Tries addresses in turn. One that is silent leaves time for the others.
+async fn dial(
+    name: String,
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Result<TcpStream, LinkError> {
+    let mut failures = Vec::new();
+    for (address, to_try) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match timeout(part(left, to_try), TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
                 // A share is one small write that must not wait for another.
                 stream.set_nodelay(true).map_err(|error| LinkError::Unreachable(name, error))?;
                 return Ok(stream);
             }
-            Err(error) => last = Some(error),
+            Ok(Err(error)) => failures.push(error),
+            Err(_) => failures.push(io::ErrorKind::TimedOut.into()),
         }
     }
-    let error = last.unwrap_or_else(|| io::Error::other("its name has no address"));
+    // Where IPv6 leads nowhere, that says nothing of a host that IPv4 reaches.
+    let telling = failures.into_iter().max_by_key(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => 2,
+        io::ErrorKind::TimedOut => 1,
+        _ => 0,
+    });
+    let error = telling.unwrap_or_else(|| io::Error::other("its name has no address"));
     Err(match error.kind() {
         io::ErrorKind::ConnectionRefused => LinkError::Refused(name),
+        io::ErrorKind::TimedOut => LinkError::TimeOut(name),
         _ => LinkError::Unreachable(name, error),
     })
 }
 
+/// The time for the next of some addresses.
+fn part(left: Duration, addresses: usize) -> Duration {
+    let addresses = u32::try_from(addresses).unwrap_or(u32::MAX).max(1);
+    (left / addresses).max(LEAST_FOR_ADDRESS).min(left)
+}
+
 /// The proxy resolves the name: nobody else hears of it.
-async fn through(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, LinkError> {
-    let way = |error| LinkError::Proxy(proxy.to_string(), Box::new(error));
-    let stream = reach(&proxy.host, proxy.port).await.map_err(way)?;
+async fn through(
+    proxy: &Proxy,
+    host: &str,
+    port: u16,
+    deadline: Instant,
+) -> Result<TcpStream, LinkError> {
+    let stream = reach(&proxy.host, proxy.port, deadline).await?;
     let target = (host, port);
-    let connected = match &proxy.login {
-        None => Socks5Stream::connect_with_socket(stream, target).await,
-        Some((user, password)) => {
-            let password = password.0.as_str();
-            Socks5Stream::connect_with_password_and_socket(stream, target, user, password).await
+    let connected = async {
+        match &proxy.login {
+            None => Socks5Stream::connect_with_socket(stream, target).await,
+            Some((user, password)) => {
+                let password = password.0.as_str();
+                Socks5Stream::connect_with_password_and_socket(stream, target, user, password).await
+            }
         }
     };
-    let refused = |error| way(LinkError::Socks(name(host, port), error));
+    let connected = timeout_at(deadline, connected).await;
+    let connected = connected.map_err(|_| LinkError::SilentProxy(name(host, port)))?;
+    let refused = |error| LinkError::Socks(name(host, port), error);
     connected.map(Socks5Stream::into_inner).map_err(refused)
 }
 
@@ -149,3 +202,6 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! TLS: whom to believe, and what to say when nobody can be believed.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls_platform_verifier::Verifier;
 use sha2::{Digest as _, Sha256};
@@ -23,16 +23,18 @@ use crate::source::location::Fingerprint;
 
 /// Whom to believe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tls {
-    /// The certificate, whoever signed it. Without one the system decides.
-    pub fingerprint: Option<Fingerprint>,
+pub enum Tls {
+    /// Whom the system believes.
+    System,
+    /// Who has this certificate, whoever signed it.
+    Pinned(Fingerprint),
     /// Anybody.
-    pub insecure: bool,
+    Insecure,
 }
 
 /// Encrypts a connection.
 pub(super) async fn wrap(
-    tls: &Tls,
+    tls: Tls,
     stream: TcpStream,
     host: &str,
     port: u16,
@@ -40,13 +42,11 @@ pub(super) async fn wrap(
     let name = name(host, port);
     let server = ServerName::try_from(host.to_owned());
     let server = server.map_err(|_| LinkError::ServerName(host.to_owned()))?;
-    let provider = Arc::new(ring::default_provider());
-    let trust = if tls.insecure {
-        Trust::Anybody
-    } else if let Some(pinned) = tls.fingerprint {
-        Trust::Pinned(pinned)
-    } else {
-        Trust::System(Verifier::new(Arc::clone(&provider)).map_err(LinkError::Roots)?)
+    let provider = provider();
+    let trust = match tls {
+        Tls::System => Trust::System(system()?),
+        Tls::Pinned(pinned) => Trust::Pinned(pinned),
+        Tls::Insecure => Trust::Anybody,
     };
     let verifier =
         Arc::new(Check { provider: Arc::clone(&provider), trust, seen: Mutex::default() });
@@ -59,6 +59,21 @@ pub(super) async fn wrap(
     let connector = TlsConnector::from(Arc::new(config));
     let connected = connector.connect(server, stream).await;
     connected.map_err(|error| explain(name, error, &verifier))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
+}
+
+/// The system's certificates, which are some hundred files, read once. A failure is not remembered.
+fn system() -> Result<Arc<Verifier>, LinkError> {
+    static SYSTEM: OnceLock<Arc<Verifier>> = OnceLock::new();
+    if let Some(verifier) = SYSTEM.get() {
+        return Ok(Arc::clone(verifier));
+    }
+    let verifier = Arc::new(Verifier::new(provider()).map_err(LinkError::Roots)?);
+    Ok(Arc::clone(SYSTEM.get_or_init(|| verifier)))
 }
 
 /// Says what a failed handshake means.
@@ -91,8 +106,18 @@ fn explain(name: String, error: io::Error, verifier: &Check) -> LinkError {
             _,
         ) => LinkError::Expired { name, why },
         (Some(Error::InvalidMessage(_)), None) => LinkError::NoTls(name),
-        // A plain server waits for a line, or closes at the first that is none.
-        (None, None) if error.kind() == io::ErrorKind::UnexpectedEof => LinkError::NoTls(name),
+        // A plain server waits for a line, or hangs up at the first that is none.
+        (None, None)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+            ) =>
+        {
+            LinkError::BrokenHandshake(name)
+        }
         _ => LinkError::Handshake(name, error),
     }
 }
@@ -101,7 +126,7 @@ fn explain(name: String, error: io::Error, verifier: &Check) -> LinkError {
 enum Trust {
     Anybody,
     Pinned(Fingerprint),
-    System(Verifier),
+    System(Arc<Verifier>),
 }
 
 /// Believes whom it is told to, and remembers what it saw. Who shows a certificate must have its key in any case.
@@ -168,5 +193,19 @@ impl ServerCertVerifier for Check {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_certificates_are_read_once() {
+        match (system(), system()) {
+            (Ok(first), Ok(second)) => assert!(Arc::ptr_eq(&first, &second)),
+            (Err(LinkError::Roots(why)), _) => println!("skipped: this system has none: {why}"),
+            other => panic!("{other:?}"),
+        }
     }
 }

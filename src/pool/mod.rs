@@ -12,6 +12,7 @@ mod counters;
 mod hub;
 pub mod jobs;
 pub mod judge;
+pub mod node;
 mod seats;
 mod server;
 mod session;

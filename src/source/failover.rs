@@ -1,7 +1,7 @@
 //! Which of several sources are connected, and which of them the devices work for.
 //!
 //! *Failover*: the first source that can be used works alone. The others are connected only when all before them
-//! are down for longer than a hiccup. A better source gets the devices back when it has had work for a minute; one
+//! are down for longer than a hiccup, each after it had its own time to be reached. A better source gets the devices back when it has had work for a minute; one
 //! that fell soon after it came, only after five. A source that is not needed any more stays connected as long as
 //! its shares may wait for their verdicts.
 //!
@@ -117,7 +117,7 @@ pub struct Failover {
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 struct State {
     is_up: bool,
-    /// When it came up or went down.
+    /// When it came up, went down, or was first wanted.
     since: Instant,
     /// How long it may be down before the next one is tried.
     grace: Duration,
@@ -149,7 +149,8 @@ impl Failover {
 
     /// A source gave work.
     pub fn up(&mut self, source: SourceId, now: Instant) {
-        if let Some(state) = self.state(source).filter(|state| !state.is_up) {
+        // What one says that was just let go comes too late.
+        if let Some(state) = self.state(source).filter(|state| state.is_wanted && !state.is_up) {
             (state.is_up, state.since) = (true, now);
         }
         self.tick(now);
@@ -191,7 +192,11 @@ impl Failover {
             if std::mem::replace(&mut state.is_needed, is_needed) || is_needed {
                 state.needed = now;
             }
-            state.is_wanted = is_needed || state.is_wanted && now < state.needed + VERDICT_WAIT;
+            let is_wanted = is_needed || state.is_wanted && now < state.needed + VERDICT_WAIT;
+            if is_wanted != std::mem::replace(&mut state.is_wanted, is_wanted) {
+                // It is about to be connected for the first time, or it is let go.
+                (state.is_up, state.since, state.grace) = (false, now, FIRST_TRY);
+            }
         }
     }
 

@@ -125,6 +125,14 @@ pub enum LocationError {
         /// Those of the scheme.
         known: &'static str,
     },
+    /// An option is given twice.
+    #[error("its option {0} is given twice; leave one out")]
+    Twice(&'static str),
+    /// A pin has nothing to be pinned to.
+    #[error(
+        "it is not encrypted, so there is no certificate with a fingerprint; write stratum+tls://, or leave it out"
+    )]
+    PlainPin,
     /// An option has a value that it cannot have.
     #[error("its option {name}: {why}")]
     Value {
@@ -139,6 +147,11 @@ pub enum LocationError {
     /// It is no proxy.
     #[error("{0:?} is no proxy; write socks5://HOST:PORT or socks5://USER:PASSWORD@HOST:PORT")]
     Proxy(String),
+    /// A login at a proxy is incomplete. Source: RFC 1929.
+    #[error(
+        "a login at a proxy has a user and a password of 1 to 255 bytes each: socks5://USER:PASSWORD@HOST:PORT"
+    )]
+    ProxyLogin,
     /// It is no fingerprint.
     #[error(
         "{0:?} is no SHA-256 fingerprint: write its 64 hex digits, as `openssl x509 -noout -fingerprint \
@@ -158,7 +171,7 @@ impl FromStr for Location {
             "stratum+tls" | "stratum+ssl" => stratum(text, "stratum+tls", true),
             "gbt+http" => node(text),
             scheme => Err(LocationError::Scheme {
-                given: shortened(text),
+                given: shown(text),
                 hint: match scheme {
                     "stratum" | "tcp" => "; did you mean stratum+tcp://?".to_owned(),
                     "ssl" | "tls" | "stratums" | "stratum+tcps" => {
@@ -193,16 +206,20 @@ fn stratum(text: &str, scheme: &'static str, tls: bool) -> Result<Location, Loca
     };
     for (name, value) in url.query_pairs() {
         match &*name {
-            "password-file" => stratum.password_file = Some(PathBuf::from(&*value)),
+            "password-file" => set(&mut stratum.password_file, "password-file", path(&value))?,
             "tls-fingerprint" => {
-                stratum.tls_fingerprint = Some(option("tls-fingerprint", &value)?);
+                let pin = option("tls-fingerprint", &value)?;
+                set(&mut stratum.tls_fingerprint, "tls-fingerprint", pin)?;
             }
-            "proxy" => stratum.proxy = Some(option("proxy", &value)?),
+            "proxy" => set(&mut stratum.proxy, "proxy", option("proxy", &value)?)?,
             given => {
                 let known = "password-file, tls-fingerprint and proxy";
-                return Err(LocationError::Option { given: shortened(given), known });
+                return Err(LocationError::Option { given: shown(given), known });
             }
         }
+    }
+    if stratum.tls_fingerprint.is_some() && !tls {
+        return Err(LocationError::PlainPin);
     }
     Ok(Location::Stratum(stratum))
 }
@@ -216,11 +233,11 @@ fn node(text: &str) -> Result<Location, LocationError> {
     let mut node = Node { host, port, user: user(&url)?, password_file: None, cookie_file: None };
     for (name, value) in url.query_pairs() {
         match &*name {
-            "password-file" => node.password_file = Some(PathBuf::from(&*value)),
-            "cookie-file" => node.cookie_file = Some(PathBuf::from(&*value)),
+            "password-file" => set(&mut node.password_file, "password-file", path(&value))?,
+            "cookie-file" => set(&mut node.cookie_file, "cookie-file", path(&value))?,
             given => {
                 let known = "password-file and cookie-file";
-                return Err(LocationError::Option { given: shortened(given), known });
+                return Err(LocationError::Option { given: shown(given), known });
             }
         }
     }
@@ -235,10 +252,10 @@ fn parse(text: &str, scheme: &'static str) -> Result<(Url, String), LocationErro
         return Err(LocationError::Password);
     }
     if !matches!(url.path(), "" | "/") {
-        return Err(LocationError::Path(shortened(url.path())));
+        return Err(LocationError::Path(shown(url.path())));
     }
     match url.fragment() {
-        Some(fragment) => Err(LocationError::Path(shortened(&format!("#{fragment}")))),
+        Some(fragment) => Err(LocationError::Path(shown(&format!("#{fragment}")))),
         None => Ok((url, host)),
     }
 }
@@ -266,6 +283,14 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+fn path(value: &str) -> PathBuf {
+    PathBuf::from(value)
+}
+
+fn set<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), LocationError> {
+    slot.replace(value).map_or(Ok(()), |_| Err(LocationError::Twice(name)))
+}
+
 fn option<T: FromStr<Err = LocationError>>(
     name: &'static str,
     value: &str,
@@ -273,9 +298,25 @@ fn option<T: FromStr<Err = LocationError>>(
     value.parse().map_err(|why| LocationError::Value { name, why: Box::new(why) })
 }
 
-/// What a message repeats of what was typed.
-fn shortened(text: &str) -> String {
-    text.chars().take(60).collect()
+/// What a message repeats of what was typed: the beginning, without options and without what may be a password,
+/// which can have any of the marks of a URL in it.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let safe = match text.rsplit_once('@') {
+        None => text.to_owned(),
+        Some((login, rest)) => {
+            let user = match login.split_once("://") {
+                Some((scheme, user)) => match user.split_once(':') {
+                    Some((user, _)) => format!("{scheme}://{user}:…"),
+                    None => login.to_owned(),
+                },
+                None => "…".to_owned(),
+            };
+            format!("{user}@{rest}")
+        }
+    };
+    let safe = safe.split_once('?').map_or(safe.clone(), |(before, _)| format!("{before}?…"));
+    safe.chars().take(60).collect()
 }
 
 impl FromStr for Fingerprint {
@@ -292,7 +333,7 @@ impl FromStr for Fingerprint {
         };
         let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
         let bytes = bytes.filter(|_| rest.is_empty()).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or_else(|| LocationError::Fingerprint(shortened(text)))
+        bytes.map(Self).ok_or_else(|| LocationError::Fingerprint(shown(text)))
     }
 }
 
@@ -306,19 +347,21 @@ impl FromStr for Proxy {
     type Err = LocationError;
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
-        // A password must not come back in an error.
-        let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
-        let wrong = || LocationError::Proxy(shortened(shown));
+        let wrong = || LocationError::Proxy(shown(text));
         let url = Url::parse(text).map_err(|_| wrong())?;
         if !matches!(url.scheme(), "socks5" | "socks5h") || !matches!(url.path(), "" | "/") {
             return Err(wrong());
         }
         let host = host(&url, "socks5").map_err(|_| wrong())?;
         let port = url.port().filter(|port| *port > 0).ok_or_else(wrong)?;
-        let login = match user(&url).map_err(|_| wrong())? {
-            None => None,
-            Some(user) => {
-                let password = decoded(url.password().unwrap_or_default()).ok_or_else(wrong)?;
+        let login = match (url.username(), url.password()) {
+            ("", None) => None,
+            (user, password) => {
+                let [user, password] = [user, password.unwrap_or_default()].map(decoded);
+                let (user, password) = user.zip(password).ok_or_else(wrong)?;
+                if [&user, &password].iter().any(|part| !(1..=255).contains(&part.len())) {
+                    return Err(LocationError::ProxyLogin);
+                }
                 Some((user, Secret(password)))
             }
         };
@@ -451,6 +494,13 @@ mod tests {
             ("stratum+tls://pool:3333?proxy=http://p:1", "socks5://HOST:PORT"),
             ("stratum+tcp://%ff@pool:3333", "UTF-8"),
             ("gbt+http://h:0", "names no port"),
+            ("stratum+tcp://h:1?tls-fingerprint=0", "64 hex digits"),
+            ("stratum+tls://h:1?password-file=a&password-file=b", "password-file is given twice"),
+            ("stratum+tls://h:1?proxy=socks5://p:1&proxy=socks5://q:1", "proxy is given twice"),
+            ("gbt+http://h?cookie-file=a&cookie-file=a", "cookie-file is given twice"),
+            ("gbt+http://h?password-file=a&password-file=a", "password-file is given twice"),
+            ("stratum+tls://h:1?proxy=socks5://:secret@p:1", "a user and a password"),
+            ("stratum+tls://h:1?proxy=socks5://me@p:1", "a user and a password"),
         ] {
             let said = refused(text);
             assert!(said.contains(way_out), "{text}: {said}");
@@ -462,5 +512,47 @@ mod tests {
         for text in ["", "+1", "é", &"0".repeat(63), &"0".repeat(66), &"g".repeat(64)] {
             assert!(text.parse::<Fingerprint>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pin_without_tls_is_refused() {
+        let pin = "00".repeat(32);
+        let said = refused(&format!("stratum+tcp://h:1?tls-fingerprint={pin}"));
+        assert!(said.contains("stratum+tls://"), "{said}");
+        let said =
+            refused(&format!("stratum+tls://h:1?tls-fingerprint={pin}&tls-fingerprint={pin}"));
+        assert!(said.contains("given twice"), "{said}");
+    }
+
+    #[test]
+    fn no_message_repeats_what_may_be_a_password() {
+        for text in [
+            "stratum://w:secret@pool:1",
+            "w:secret@pool:1",
+            "stratum:w:secret@pool:1",
+            "stratum://w:secret@secret@pool:1",
+            "stratum://w:secret/secret?secret#secret@pool:1",
+            "stratum+tcp://w:33/secret@pool:1",
+            "stratum+tcp://w:33#secret@pool:1",
+            "stratum+tcp://w:33?secret@pool:1",
+            "stratum+tcp://w:33?secret:secret@pool:1=1",
+            "stratum+tls://w:33?tls-fingerprint=secret@pool:1",
+            "stratum+tcp://pool?proxy=socks5://u:secret@p:1",
+            "stratum://pool?proxy=socks5%3A%2F%2Fu%3Asecret%40p%3A1",
+            "stratum+tcp://pool:1?proxy=socks5%3A%2F%2Fu%3Asecret%40p",
+            "stratum+tcp://pool:1?proxy=socks4://u:secret@p:1",
+        ] {
+            let said = refused(text);
+            assert!(!said.contains("secret") && !shown(text).contains("secret"), "{text}: {said}");
+        }
+        for text in
+            ["socks5://:secret@h:1", "http://u:secret@h:1", "u:secret@h:1", "socks5://u:secret@"]
+        {
+            let said = text.parse::<Proxy>().unwrap_err().to_string();
+            assert!(!said.contains("secret"), "{text}: {said}");
+        }
+        assert_eq!(shown("stratum://w:secret@pool:1"), "stratum://w:…@pool:1");
+        assert_eq!(shown("stratum://w@pool:1?a=b"), "stratum://w@pool:1?…");
+        assert_eq!(shown("pool:3333"), "pool:3333");
     }
 }

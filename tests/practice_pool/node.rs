@@ -1,9 +1,18 @@
 //! A pool on a node: templates come in, blocks go out.
 
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use adit::chain::payout::parse_address;
+use adit::limits::LONGPOLL;
 use adit::pool::jobs::{Body, Template};
+use adit::pool::node::follow;
 use adit::pool::{Event, NodeEnd, Server, Word};
+use adit::source::gbt::Answer;
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
+use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::consensus::{deserialize, serialize};
 use bitcoin::hashes::{Hash as _, sha256d};
 use bitcoin::merkle_tree::calculate_root;
@@ -11,6 +20,8 @@ use bitcoin::{
     Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Transaction, TxIn,
     TxMerkleNode, TxOut, Txid, Witness, WitnessMerkleNode, Wtxid, transaction,
 };
+
+use serde_json::{Value, json};
 
 use crate::client::{Client, Job, Roll, Session, Wanted};
 use crate::{Pool, easy};
@@ -165,4 +176,132 @@ fn another_template_of_the_same_tip_makes_nothing_stale() {
     let warning = "the node is asleep".to_owned();
     rig.node.words.blocking_send(Word::Warning(warning.clone())).unwrap();
     rig.pool.wait_for(|event| matches!(event, Event::Warning { message } if *message == warning));
+}
+
+/// A node of regtest, as far as a pool needs one: what it answers to JSON-RPC.
+struct Node {
+    height: u32,
+    tip: BlockHash,
+    /// Whether it is about to fail, once.
+    fails: bool,
+    seen: Vec<Block>,
+}
+
+impl Node {
+    fn answer(&mut self, request: &Value) -> Value {
+        let (method, params) = (request["method"].as_str().unwrap(), &request["params"]);
+        let result = match method {
+            "getblockchaininfo" => json!({"chain": "regtest"}),
+            "getblocktemplate" => {
+                assert_eq!(params[0]["rules"], json!(["segwit"]));
+                if std::mem::take(&mut self.fails) {
+                    let error = json!({"code": -10, "message": "downloading"});
+                    return json!({"id": request["id"], "result": null, "error": error});
+                }
+                self.template()
+            }
+            "submitblock" => self.take(params[0].as_str().unwrap()),
+            other => panic!("{other}"),
+        };
+        json!({"id": request["id"], "result": result, "error": null})
+    }
+
+    fn template(&self) -> Value {
+        let template = template(b"", self.height + 1);
+        let [plain, segwit] = [spend(1, &[]), spend(2, &[b"witness"])];
+        let transactions = [plain, segwit].map(|transaction| {
+            json!({
+                "data": serialize_hex(&transaction), "fee": 7,
+                "txid": transaction.compute_txid().to_string(),
+                "hash": transaction.compute_wtxid().to_string(),
+            })
+        });
+        json!({
+            "version": 0x2000_0000, "rules": ["csv", "!segwit", "taproot"], "height": self.height + 1,
+            "previousblockhash": self.tip.to_string(), "transactions": transactions,
+            "coinbasevalue": 5_000_000_014_u64, "bits": "207fffff", "curtime": 1_700_000_000,
+            "longpollid": format!("{}1", self.tip), "mutable": ["time"],
+            "default_witness_commitment": template.outputs[1].script_pubkey.to_hex_string(),
+        })
+    }
+
+    fn take(&mut self, hex: &str) -> Value {
+        let block: Block = deserialize_hex(hex).unwrap();
+        assert!(block.check_merkle_root() && block.check_witness_commitment());
+        assert!(block.header.validate_pow(block.header.target()).is_ok());
+        if block.header.prev_blockhash != self.tip {
+            return json!("inconclusive");
+        }
+        assert_eq!(block.bip34_block_height(), Ok(u64::from(self.height) + 1));
+        (self.tip, self.height) = (block.block_hash(), self.height + 1);
+        self.seen.push(block);
+        Value::Null
+    }
+}
+
+#[test]
+fn a_chain_of_blocks_grows_through_the_pool() {
+    let (server, end) = Server::bind_on_node(easy(), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let pool = Pool::serve(server);
+    let address = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
+    let payout = parse_address(address, None).unwrap();
+    let tip = BlockHash::all_zeros();
+    // The first height that is pushed as bytes.
+    let node = Arc::new(Mutex::new(Node { height: 16, tip, fails: true, seen: Vec::new() }));
+    let talk = thread::spawn({
+        let (node, payout) = (node.clone(), payout.clone());
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            runtime.unwrap().block_on(follow(end, &payout, "tag", async |body, limit| {
+                let request: Value = serde_json::from_slice(&body).unwrap();
+                // A long poll waits for another tip.
+                let old = request["params"][0]["longpollid"].as_str();
+                while old.is_some_and(|old| old.starts_with(&node.lock().unwrap().tip.to_string()))
+                {
+                    assert_eq!(limit, LONGPOLL);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                let body = node.lock().unwrap().answer(&request).to_string().into_bytes();
+                Ok(Answer { status: 200, body })
+            }))
+        }
+    });
+    let (mut client, session) = Client::log_in(pool.address);
+    pool.wait_for(|event| {
+        matches!(event, Event::Warning { message } if message.contains("still downloading"))
+    });
+    for height in 17..22 {
+        let mut job = Job::new(&client.hear("mining.notify"));
+        while !job.is_clean {
+            job = Job::new(&client.hear("mining.notify"));
+        }
+        let share = job.mine(&session, Roll::default(), Wanted::AtLeast(REGTEST));
+        assert_eq!(client.submit(&share), "accepted");
+        let answered = pool
+            .wait_for(|event| matches!(event, Event::Answered { hash, .. } if *hash == share.hash));
+        assert_eq!(answered, Event::Answered { height, hash: share.hash, refusal: None });
+    }
+    let seen = std::mem::take(&mut node.lock().unwrap().seen);
+    assert_eq!(seen.len(), 5);
+    for block in seen {
+        let paid = &block.txdata[0].output[0];
+        assert_eq!((paid.value.to_sat(), &paid.script_pubkey), (5_000_000_014, &payout.script));
+    }
+    drop(pool);
+    assert_eq!(talk.join().unwrap(), Ok(()));
+}
+
+#[test]
+fn a_node_of_another_chain_is_of_no_use() {
+    let (_server, end) = Server::bind_on_node(easy(), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let payout = parse_address("tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx", None).unwrap();
+    let tip = BlockHash::all_zeros();
+    let node = Mutex::new(Node { height: 1, tip, fails: false, seen: Vec::new() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let why = runtime.block_on(follow(end, &payout, "", async |body, _| {
+        let request = serde_json::from_slice(&body).unwrap();
+        let body = node.lock().unwrap().answer(&request).to_string().into_bytes();
+        Ok(Answer { status: 200, body })
+    }));
+    assert!(why.is_err_and(|why| why.contains("regtest")));
 }

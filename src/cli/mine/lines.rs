@@ -38,12 +38,74 @@ pub(super) fn lines(args: &Args, sources: &[Location], state: &Path) -> Result<V
             sources.len()
         )));
     }
+    let kinds = check(args, sources)?;
     let line = |(source, location): (SourceId, &Location)| match location {
-        Location::Stratum(stratum) => pool(args, source, stratum),
-        Location::Node(node) => self::node(args, source, node, state),
+        Location::Stratum(stratum) => pool(args, kinds, source, stratum),
+        Location::Node(node) => self::node(args, kinds, source, node, state),
         Location::Replay => Err(Failure::usage("replay: is no source beside others")),
     };
     (0..).map(SourceId).zip(sources).map(line).collect()
+}
+
+/// A source as it is told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    /// As it was typed.
+    pub(super) name: String,
+    /// Whether anybody may be in between.
+    pub(super) is_insecure: bool,
+    /// What its user should know before it is used.
+    pub(super) warning: Option<&'static str>,
+}
+
+/// The names of sources, in their order.
+pub(super) fn named(args: &Args, sources: &[Location]) -> Vec<Named> {
+    let named = |location: &Location| {
+        let is_insecure = matches!(
+            location, Location::Stratum(at) if tls(args, at) == Some(Tls::Insecure)
+        );
+        let warning = match location {
+            _ if is_insecure => Some(
+                "--insecure accepts any certificate: somebody in between can take your shares; pin the pool's \
+                 with --tls-fingerprint instead",
+            ),
+            Location::Node(_) if args.proxy.is_some() => {
+                Some("--proxy is for pools only: this node is reached without it")
+            }
+            _ => None,
+        };
+        Named { name: location.to_string(), is_insecure, warning }
+    };
+    sources.iter().map(named).collect()
+}
+
+/// Which kinds of sources there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kinds {
+    /// All of one kind.
+    One,
+    /// Pools and nodes: a name or password for all would tell the ones what is the others'.
+    Both,
+}
+
+/// Refuses options that no source obeys.
+fn check(args: &Args, sources: &[Location]) -> Result<Kinds, Failure> {
+    let has = |is: fn(&Location) -> bool| sources.iter().any(is);
+    let has_pools = has(|location| matches!(location, Location::Stratum(_)));
+    if args.proxy.is_some() && !has_pools {
+        return Err(Failure::usage(
+            "--proxy: there is no pool to reach through it, and nodes are reached without one; leave it out",
+        ));
+    }
+    let is_encrypted = |location: &Location| matches!(location, Location::Stratum(at) if at.tls);
+    if args.tls_fingerprint.is_some() && !has(is_encrypted) {
+        return Err(Failure::usage(
+            "--tls-fingerprint: no source is encrypted, so there is no certificate; write stratum+tls://, or \
+             leave it out",
+        ));
+    }
+    let has_nodes = has(|location| matches!(location, Location::Node(_)));
+    Ok(if has_pools && has_nodes { Kinds::Both } else { Kinds::One })
 }
 
 /// How the sources share the devices.
@@ -68,19 +130,21 @@ pub(super) fn state_folder() -> Result<PathBuf, Failure> {
     Ok(folder.join("adit"))
 }
 
-fn pool(args: &Args, source: SourceId, at: &location::Stratum) -> Result<Line, Failure> {
+fn pool(
+    args: &Args,
+    kinds: Kinds,
+    source: SourceId,
+    at: &location::Stratum,
+) -> Result<Line, Failure> {
+    let name = Location::Stratum(at.clone());
     let Some(user) = at.user.clone().or_else(|| args.user.clone()) else {
         return Err(Failure::usage(format!(
-            "{} needs a worker name, often a payout address: give --user NAME, or put it before the host: \
-             stratum+tcp://NAME@HOST:PORT",
-            Location::Stratum(at.clone())
+            "{name} needs a worker name, often a payout address: give --user NAME, or put it before the host: \
+             stratum+tcp://NAME@HOST:PORT"
         )));
     };
-    let password = password(args, at.password_file.as_deref())?;
-    let tls = at.tls.then(|| Tls {
-        fingerprint: at.tls_fingerprint.or(args.tls_fingerprint),
-        insecure: args.insecure,
-    });
+    let password = password(args, kinds, at.password_file.as_deref(), &name)?;
+    let tls = tls(args, at);
     let settings = stratum_v1::Settings {
         source,
         user,
@@ -103,27 +167,29 @@ fn pool(args: &Args, source: SourceId, at: &location::Stratum) -> Result<Line, F
     Ok(Line::Pool(Box::new(Pool { endpoint, client })))
 }
 
-fn node(args: &Args, source: SourceId, at: &location::Node, state: &Path) -> Result<Line, Failure> {
+/// A source's own pin wins over what is said of all.
+fn tls(args: &Args, at: &location::Stratum) -> Option<Tls> {
+    at.tls.then(|| match at.tls_fingerprint.or(args.tls_fingerprint) {
+        Some(pinned) => Tls::Pinned(pinned),
+        None if args.insecure => Tls::Insecure,
+        None => Tls::System,
+    })
+}
+
+fn node(
+    args: &Args,
+    kinds: Kinds,
+    source: SourceId,
+    at: &location::Node,
+    state: &Path,
+) -> Result<Line, Failure> {
     let name = Location::Node(at.clone());
     let Some(payout) = args.payout_address.clone() else {
         return Err(Failure::usage(format!(
             "{name}: whom shall its blocks pay? Give --payout-address an address of the node's chain"
         )));
     };
-    let user = at.user.clone().or_else(|| args.user.clone());
-    let password = password(args, at.password_file.as_deref())?;
-    let cookie = at.cookie_file.clone().or_else(|| args.cookie_file.clone());
-    let credentials = match (user, password, cookie) {
-        (Some(user), Some(password), _) => Credentials::UserPassword { user, password },
-        (Some(_), None, _) => {
-            return Err(Failure::usage(format!(
-                "{name} has an RPC user and no password: give --password-file FILE or set \
-                 {PASSWORD_VARIABLE}; without a user the node's cookie file serves"
-            )));
-        }
-        (None, _, Some(cookie)) => Credentials::Cookie(cookie),
-        (None, _, None) => default_cookie(at.port).map_or(Credentials::None, Credentials::Cookie),
-    };
+    let credentials = credentials(args, kinds, at)?;
     let settings = gbt::Settings {
         source,
         payout,
@@ -177,22 +243,76 @@ fn solved(kept: &Kept) -> Option<SolvedBlock> {
     })
 }
 
-/// From the source's own file, else the one for all, else the environment.
-fn password(args: &Args, own: Option<&Path>) -> Result<Option<Secret>, Failure> {
-    if let Some(path) = own.or(args.password_file.as_deref()) {
-        let cannot = |why: String| {
-            Failure::usage(format!("cannot read the password from {}: {why}", path.display()))
-        };
-        let length = fs::metadata(path).map_err(|error| cannot(error.to_string()))?.len();
-        if length > LONGEST_PASSWORD {
-            return Err(cannot(format!("it has {length} bytes, {LONGEST_PASSWORD} at most")));
+/// What a node has of its own comes first; a user for all without a password is no reason not to take a cookie.
+fn credentials(args: &Args, kinds: Kinds, at: &location::Node) -> Result<Credentials, Failure> {
+    if let Some(own) = &at.cookie_file {
+        return Ok(Credentials::Cookie(own.clone()));
+    }
+    let name = Location::Node(at.clone());
+    let common = args.user.as_ref().filter(|_| kinds == Kinds::One);
+    let Some(user) = at.user.as_ref().or(common) else {
+        if at.password_file.is_some() {
+            return Err(Failure::usage(format!(
+                "{name} has a password and no RPC user: write gbt+http://USER@HOST:PORT"
+            )));
         }
-        let text = fs::read_to_string(path).map_err(|error| cannot(error.to_string()))?;
-        return Ok(Some(Secret(text.trim_end_matches(['\r', '\n']).to_owned())));
+        let cookie = args.cookie_file.clone().or_else(|| default_cookie(at.port));
+        return Ok(cookie.map_or(Credentials::None, Credentials::Cookie));
+    };
+    if let Some(password) = password(args, kinds, at.password_file.as_deref(), &name)? {
+        return Ok(Credentials::UserPassword { user: user.clone(), password });
+    }
+    let there = || default_cookie(at.port).filter(|path| path.exists());
+    match args.cookie_file.clone().or_else(there) {
+        Some(cookie) if at.user.is_none() => Ok(Credentials::Cookie(cookie)),
+        _ => Err(Failure::usage(format!(
+            "{name} has an RPC user and no password: give it ?password-file=FILE; without a user the node's \
+             cookie file serves"
+        ))),
+    }
+}
+
+/// From the source's own file, else the one for all, else the environment.
+fn password(
+    args: &Args,
+    kinds: Kinds,
+    own: Option<&Path>,
+    name: &Location,
+) -> Result<Option<Secret>, Failure> {
+    if let Some(path) = own {
+        return password_in(path).map(Some);
+    }
+    let common = args.password_file.as_deref();
+    if kinds == Kinds::Both && (common.is_some() || std::env::var_os(PASSWORD_VARIABLE).is_some()) {
+        return Err(Failure::usage(format!(
+            "{name}: with pools and nodes together, --password-file and {PASSWORD_VARIABLE} do not say whose the \
+             password is; give each source its own: ?password-file=FILE"
+        )));
+    }
+    if let Some(path) = common {
+        return password_in(path).map(Some);
     }
     match std::env::var(PASSWORD_VARIABLE) {
         Ok(password) => Ok(Some(Secret(password))),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(error) => Err(Failure::usage(format!("{PASSWORD_VARIABLE}: {error}"))),
+        // Without the value, which the error would repeat.
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::usage(format!("{PASSWORD_VARIABLE} is no text in UTF-8")))
+        }
     }
 }
+
+pub(in crate::cli) fn password_in(path: &Path) -> Result<Secret, Failure> {
+    let cannot = |why: String| {
+        Failure::usage(format!("cannot read the password from {}: {why}", path.display()))
+    };
+    let length = fs::metadata(path).map_err(|error| cannot(error.to_string()))?.len();
+    if length > LONGEST_PASSWORD {
+        return Err(cannot(format!("it has {length} bytes, {LONGEST_PASSWORD} at most")));
+    }
+    let text = fs::read_to_string(path).map_err(|error| cannot(error.to_string()))?;
+    Ok(Secret(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,11 +13,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Failure;
-use super::options::{Profile, TeamOptions, at_least_one, version_mask};
+use super::options::{Discreet, Profile, TeamOptions, at_least_one, version_mask};
 use crate::chain::payout::{Chain, Payout, PayoutRule, parse_address};
 use crate::runtime::Stop;
 use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
+pub(super) use lines::password_in;
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
@@ -29,14 +30,15 @@ pub(super) struct Args {
     /// gbt+http://[USER@]HOST[:PORT]: your own node.
     /// replay: real blocks that are built in, found again.
     /// Options of one source follow a question mark: password-file, cookie-file, tls-fingerprint, proxy.
-    #[arg(long = "source", value_name = "URL")]
+    #[arg(long = "source", value_name = "URL", value_parser = Discreet::<Location>::new())]
     sources: Vec<Location>,
 
-    /// Worker name at the pools, or RPC user of the node, for sources without one of their own
+    /// Worker name at the pools, or RPC user where all sources are nodes, for those without one of their own
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 
-    /// File with the password; `ADIT_PASSWORD` has it too. Default for pools: x
+    /// File with the password; `ADIT_PASSWORD` has it too. Default for pools: x. Pools and nodes together have
+    /// one each: `?password-file=FILE`
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 
@@ -72,12 +74,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "HEX")]
     tls_fingerprint: Option<Fingerprint>,
 
-    /// Accept any certificate: somebody in between can take your shares
+    /// Accept any certificate where none is pinned: somebody in between can take your shares
     #[arg(long, conflicts_with = "tls_fingerprint")]
     insecure: bool,
 
-    /// Reach the sources through this SOCKS5 proxy: socks5://[USER:PASSWORD@]HOST:PORT
-    #[arg(long, value_name = "URL")]
+    /// Reach the pools through this SOCKS5 proxy: socks5://[USER:PASSWORD@]HOST:PORT
+    #[arg(long, value_name = "URL", value_parser = Discreet::<Proxy>::new())]
     proxy: Option<Proxy>,
 
     /// Follow a pool that sends us to another port of its host; another host is never followed

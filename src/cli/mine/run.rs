@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::lines::Named;
 use super::tell::{self, Teller};
 use super::{Args, lines, write_summary};
 use crate::cli::{Exit, Failure, output, team};
@@ -44,17 +45,17 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         sources.push(practice_pool(args, speed, &practice)?);
         connections = lines::lines(args, &sources, &state)?;
     }
-    let names: Vec<String> = sources.iter().map(Location::to_string).collect();
+    let named = lines::named(args, &sources);
+    let titles: Vec<String> = named.iter().map(|source| source.name.clone()).collect();
     let net = Net::start(connections, crew.waker())
         .map_err(|error| Failure::usage(format!("the network cannot be used: {error}")))?;
-    let failover = Failover::new(names.len(), plan, Instant::now());
-    let mut mining =
-        Mining::new(crew, net, failover, names.clone(), journal, stop.clone(), args.once);
+    let failover = Failover::new(titles.len(), plan, Instant::now());
+    let mut mining = Mining::new(crew, net, failover, titles, journal, stop.clone(), args.once);
     mining.expect(speed);
     let begun = Instant::now();
-    let (outcome, told) = observe(args, mining, &names, begun);
+    let (outcome, told) = observe(args, mining, &named, begun);
     practice.request();
-    let told = told.and(conclude(args, &outcome, &names, begun.elapsed(), stop, summary_file));
+    let told = told.and(conclude(args, &outcome, &named, begun.elapsed(), stop, summary_file));
     if stop.is_requested() {
         return Err(Failure::interrupted());
     }
@@ -116,11 +117,11 @@ fn practice_pool(args: &Args, speed: f64, stop: &Stop) -> Result<Location, Failu
 fn observe(
     args: &Args,
     mining: Mining,
-    names: &[String],
+    named: &[Named],
     begun: Instant,
 ) -> (Outcome, Result<(), Failure>) {
-    let mut teller = Teller::new(args, names.to_vec());
-    let mut failure = Ok(());
+    let mut teller = Teller::new(args, named);
+    let mut failure = teller.warnings();
     let (mut shares, mut blocks) = (0, 0);
     let outcome = mining.run(|news| {
         if let News::Closed(_, pending, Verdict::Accepted, _) = &news {
@@ -163,6 +164,8 @@ struct Summary<'s> {
 struct SourceSummary<'s> {
     source: u16,
     url: &'s str,
+    /// Any certificate is accepted.
+    insecure: bool,
     #[serde(flatten)]
     counts: Counts,
     scanned: u64,
@@ -171,7 +174,7 @@ struct SourceSummary<'s> {
 fn conclude(
     args: &Args,
     outcome: &Outcome,
-    names: &[String],
+    named: &[Named],
     elapsed: Duration,
     stop: &Stop,
     file: Option<File>,
@@ -181,11 +184,12 @@ fn conclude(
     let summary = Summary {
         total: outcome.total,
         sources: (0..)
-            .zip(names)
+            .zip(named)
             .zip(&outcome.sources)
-            .map(|((source, url), counts)| SourceSummary {
+            .map(|((source, named), counts)| SourceSummary {
                 source,
-                url,
+                url: &named.name,
+                insecure: named.is_insecure,
                 counts: *counts,
                 scanned: scanned(crate::work::SourceId(source)),
             })

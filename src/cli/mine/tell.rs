@@ -6,6 +6,7 @@ use bitcoin::Amount;
 use serde::Serialize;
 
 use super::Args;
+use super::lines::Named;
 use crate::chain;
 use crate::chain::payout::{Chain, Coinbase, Payout};
 use crate::cli::{Failure, output};
@@ -39,6 +40,8 @@ enum Event<'e> {
     Source {
         source: SourceId,
         state: &'static str,
+        /// Any certificate is accepted.
+        insecure: bool,
         why: Option<&'e str>,
         retry_seconds: Option<f64>,
     },
@@ -141,8 +144,7 @@ pub(super) fn dismissed(args: &Args, device: DeviceId, why: &str) -> Result<(), 
 /// Tells what happens.
 pub(super) struct Teller<'t> {
     args: &'t Args,
-    /// As they were typed.
-    names: Vec<String>,
+    sources: &'t [Named],
     /// The chain whose addresses are shown.
     chain: Chain,
     /// The coinbase of each source that was told last.
@@ -154,13 +156,13 @@ pub(super) struct Teller<'t> {
 }
 
 impl<'t> Teller<'t> {
-    pub(super) fn new(args: &'t Args, names: Vec<String>) -> Self {
+    pub(super) fn new(args: &'t Args, sources: &'t [Named]) -> Self {
         let rule = args.require_payout.as_ref().map(|rule| rule.payout().chain());
         let payout = args.payout_address.as_ref().map(Payout::chain);
         let chain = args.chain.or(rule).or(payout).unwrap_or(Chain::Main);
         let now = Instant::now();
-        let coinbases = vec![None; names.len()];
-        Self { args, names, chain, coinbases, second: now, lines: 0, silent: 0, status: now }
+        let coinbases = vec![None; sources.len()];
+        Self { args, sources, chain, coinbases, second: now, lines: 0, silent: 0, status: now }
     }
 
     pub(super) fn tell(&mut self, news: &News<'_>) -> Result<(), Failure> {
@@ -181,6 +183,14 @@ impl<'t> Teller<'t> {
             ),
             News::Tick(_) => Ok(()),
         }
+    }
+
+    /// What should be known before anything is used.
+    pub(super) fn warnings(&self) -> Result<(), Failure> {
+        (0..).map(SourceId).zip(self.sources).try_for_each(|(source, named)| match named.warning {
+            Some(warning) => self.warn(Some(source), warning),
+            None => Ok(()),
+        })
     }
 
     /// Says now and then how it is going.
@@ -229,6 +239,7 @@ impl<'t> Teller<'t> {
             return output::json(&Event::Source {
                 source,
                 state,
+                insecure: self.source(source).is_some_and(|named| named.is_insecure),
                 why: why.as_deref(),
                 retry_seconds,
             });
@@ -417,7 +428,11 @@ impl<'t> Teller<'t> {
     }
 
     fn name(&self, source: SourceId) -> &str {
-        self.names.get(usize::from(source.0)).map_or("a source", String::as_str)
+        self.source(source).map_or("a source", |named| &named.name)
+    }
+
+    fn source(&self, source: SourceId) -> Option<&Named> {
+        self.sources.get(usize::from(source.0))
     }
 }
 

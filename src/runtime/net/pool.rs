@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::{Desk, End, Protocol};
-use crate::limits::WRITE_DEADLINE;
+use crate::limits::{STABLE_CONNECTION, WRITE_DEADLINE};
 use crate::link::{Endpoint, Stream, connect};
 use crate::source::stratum_v1::Client;
 use crate::source::{Down, Event, Remedy};
@@ -23,6 +23,8 @@ pub struct Pool {
 
 impl Pool {
     pub(super) async fn run(mut self: Box<Self>, mut desk: Desk) {
+        // The port that the pool sent us to, until it fails.
+        let mut moved = None;
         while !desk.is_closing {
             if !desk.is_wanted {
                 desk.serve(&mut self.client).await;
@@ -30,24 +32,32 @@ impl Pool {
                 let _ = desk.pass_on(&mut self.client);
                 continue;
             }
-            let endpoint = self.endpoint.clone();
+            let mut endpoint = self.endpoint.clone();
+            endpoint.port = moved.unwrap_or(endpoint.port);
             let connected = desk.during(&mut self.client, connect(&endpoint)).await;
             let down = match connected {
                 None => continue,
-                Some(Err(error)) => Down { why: error.to_string(), remedy: Remedy::Retry },
+                Some(Err(error)) => {
+                    moved = None;
+                    Down { why: error.to_string(), remedy: Remedy::Retry }
+                }
                 Some(Ok(stream)) => {
                     let begun = Instant::now();
                     self.client.connected(begun);
                     let end = self.converse(stream, &mut desk).await;
                     let now = Instant::now();
+                    let lived = now.saturating_duration_since(begun);
                     self.client.disconnected(now);
                     let _ = desk.pass_on(&mut self.client);
-                    desk.backoff.lived(now.saturating_duration_since(begun));
+                    desk.backoff.lived(lived);
                     match end {
                         None => continue,
-                        Some(End::Down(down)) => down,
+                        Some(End::Down(down)) => {
+                            moved = moved.filter(|_| lived >= STABLE_CONNECTION);
+                            down
+                        }
                         Some(End::Reconnect { port, wait }) => {
-                            self.endpoint.port = port.unwrap_or(self.endpoint.port);
+                            moved = port.or(moved);
                             desk.during(&mut self.client, tokio::time::sleep(wait)).await;
                             continue;
                         }

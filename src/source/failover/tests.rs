@@ -76,6 +76,43 @@ fn a_source_that_hangs_at_the_start_is_passed_over_within_5_s() {
 }
 
 #[test]
+fn each_backup_has_its_own_time_before_the_next_is_tried() {
+    let mut world = World::new(4, Plan::Failover);
+    world.up(0);
+    world.pass(3600 * SECOND);
+    world.down(0);
+    world.pass(2 * SECOND);
+    assert_eq!(world.wanted(), [true, true, false, false], "the first had a hiccup's time");
+    world.pass(3 * SECOND);
+    assert_eq!(world.wanted(), [true, true, false, false]);
+    world.pass(SECOND);
+    assert_eq!(world.wanted(), [true, true, true, false], "the second is silent for 4 s");
+    world.down(2);
+    assert_eq!(world.wanted(), [true; 4], "the third was tried in vain");
+}
+
+#[test]
+fn a_source_that_was_let_go_starts_anew() {
+    let mut world = World::new(3, Plan::Failover);
+    world.up(0);
+    world.pass(400 * SECOND);
+    world.down(0);
+    world.pass(2 * SECOND);
+    world.up(1);
+    world.up(0);
+    world.pass(STEADY + VERDICT_WAIT);
+    assert_eq!(world.wanted(), [true, false, false]);
+    world.up(1);
+    world.pass(300 * SECOND);
+    world.down(0);
+    assert_eq!(world.weights(), [0; 3], "who is not connected has no work, whatever it said last");
+    world.pass(2 * SECOND);
+    assert_eq!(world.wanted(), [true, true, false]);
+    world.pass(4 * SECOND);
+    assert_eq!(world.wanted(), [true; 3]);
+}
+
+#[test]
 fn a_hiccup_is_no_reason_to_go_elsewhere_but_two_seconds_are() {
     let mut world = World::new(2, Plan::Failover);
     world.up(0);
@@ -152,7 +189,7 @@ fn with_quotas_all_work_and_who_is_down_leaves_its_part() {
 #[test]
 fn flapping_every_second_moves_the_devices_rarely() {
     let mut world = World::new(2, Plan::Failover);
-    world.up(0);
+    world.down(0);
     world.up(1);
     let (mut moves, mut before) = (0, world.weights());
     for second in 0..3600 {

@@ -201,7 +201,8 @@ impl Client {
             (Ok(None), chain) => chain.unwrap_or_else(|| self.settings.payout.chain()),
         };
         if let Err(error) = self.settings.payout.check(chain) {
-            return self.down(error.to_string(), Remedy::User);
+            return self
+                .down(format!("--payout-address does not fit the node: {error}"), Remedy::User);
         }
         (self.chain, self.progress, self.stage) = (Some(chain), info, Stage::Identified);
         self.blocks.keep_only(chain, &mut self.events);

@@ -240,6 +240,12 @@ impl Template {
         })
     }
 
+    /// All transactions but the coinbase, one after the other as the block has them.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.transactions
+    }
+
     /// How many transactions there are beside the coinbase.
     #[must_use]
     pub const fn transactions(&self) -> usize {

@@ -1,0 +1,136 @@
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn args(options: &[&str]) -> Args {
+    Alone::try_parse_from([&["mine"], options].concat()).unwrap_or_else(|e| panic!("{e}")).args
+}
+
+fn pool_at(text: &str) -> location::Stratum {
+    match text.parse() {
+        Ok(Location::Stratum(at)) => at,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn known_at(args: &Args, kinds: Kinds, text: &str) -> Result<Credentials, Failure> {
+    match text.parse() {
+        Ok(Location::Node(at)) => credentials(args, kinds, &at),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(options: &[&str]) -> String {
+    let args = args(options);
+    match lines(&args, &args.sources, Path::new("nowhere")) {
+        Ok(_) => panic!("{options:?} is taken"),
+        Err(failure) => failure.message,
+    }
+}
+
+/// A port that Bitcoin Core does not use has no default cookie.
+const NODE: &str = "gbt+http://127.0.0.1:9999";
+
+const POOL: &str = "stratum+tcp://w@h:1";
+
+const ADDRESS: &str = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+
+#[test]
+fn a_pin_wins_over_insecure_and_a_sources_own_over_the_common_one() {
+    let [a, b] = ["aa", "bb"].map(|byte| byte.repeat(32));
+    let pinned = pool_at(&format!("stratum+tls://h:1?tls-fingerprint={a}"));
+    let [a, b] = [a, b].map(|hex| hex.parse().unwrap());
+    let plain = pool_at("stratum+tls://h:1");
+    let insecure = args(&["--insecure"]);
+    assert_eq!(tls(&insecure, &pinned), Some(Tls::Pinned(a)));
+    assert_eq!(tls(&insecure, &plain), Some(Tls::Insecure));
+    let common = args(&["--tls-fingerprint", &"bb".repeat(32)]);
+    assert_eq!(tls(&common, &pinned), Some(Tls::Pinned(a)));
+    assert_eq!(tls(&common, &plain), Some(Tls::Pinned(b)));
+    assert_eq!(tls(&args(&[]), &plain), Some(Tls::System));
+    assert_eq!(tls(&insecure, &pool_at("stratum+tcp://h:1")), None);
+}
+
+#[test]
+fn who_is_insecure_or_passes_the_proxy_by_is_warned_of() {
+    let pin = format!("stratum+tls://h:2?tls-fingerprint={}", "00".repeat(32));
+    let args = args(&[
+        "--insecure",
+        "--proxy=socks5://p:1",
+        "--source=stratum+tls://h:1",
+        "--source",
+        &pin,
+        "--source=stratum+tcp://h:3",
+        "--source",
+        NODE,
+    ]);
+    let named = named(&args, &args.sources);
+    let insecure: Vec<bool> = named.iter().map(|named| named.is_insecure).collect();
+    assert_eq!(insecure, [true, false, false, false]);
+    let warned: Vec<bool> = named.iter().map(|named| named.warning.is_some()).collect();
+    assert_eq!(warned, [true, false, false, true]);
+    assert!(named[0].warning.unwrap().contains("--insecure"));
+    assert!(named[3].warning.unwrap().contains("--proxy"));
+}
+
+#[test]
+fn options_that_no_source_obeys_are_refused() {
+    let pin = "00".repeat(32);
+    let said = refused(&["--source", POOL, "--tls-fingerprint", &pin]);
+    assert!(said.contains("stratum+tls://"), "{said}");
+    assert!(refused(&["--tls-fingerprint", &pin]).contains("stratum+tls://"));
+    let node = ["--source", NODE, "--payout-address", ADDRESS, "--proxy=socks5://p:1"];
+    assert!(refused(&node).contains("--proxy"));
+    assert!(refused(&["--proxy=socks5://p:1"]).contains("--proxy"));
+}
+
+#[test]
+fn a_node_beside_a_pool_has_a_user_of_its_own_or_none() {
+    let args = args(&["--user=worker", "--cookie-file=/c"]);
+    let cookie = Ok(Credentials::Cookie("/c".into()));
+    assert_eq!(known_at(&args, Kinds::Both, NODE), cookie);
+    assert_eq!(known_at(&args, Kinds::One, NODE), cookie, "a user without a password is no login");
+    let own = known_at(&args, Kinds::One, &format!("{NODE}?cookie-file=/own"));
+    assert_eq!(own, Ok(Credentials::Cookie("/own".into())));
+    let said = known_at(&args, Kinds::One, "gbt+http://rpc@h").unwrap_err().message;
+    assert!(said.contains("?password-file=FILE"), "{said}");
+    let said = known_at(&args, Kinds::Both, &format!("{NODE}?password-file=/p")).unwrap_err();
+    assert!(said.message.contains("gbt+http://USER@HOST:PORT"), "{}", said.message);
+}
+
+#[test]
+fn what_a_source_has_of_its_own_wins_and_a_password_goes_to_one_kind_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let [common, own] = ["common", "own"].map(|name| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("{name}\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let args = args(&["--user=rpc", "--password-file", &common, "--cookie-file=/c"]);
+    let login = |user: &str, password: &str| {
+        Ok(Credentials::UserPassword {
+            user: user.to_owned(),
+            password: Secret(password.to_owned()),
+        })
+    };
+    assert_eq!(known_at(&args, Kinds::One, NODE), login("rpc", "common"));
+    let at = format!("gbt+http://me@h?password-file={own}");
+    assert_eq!(known_at(&args, Kinds::One, &at), login("me", "own"));
+    assert_eq!(known_at(&args, Kinds::Both, &at), login("me", "own"));
+    let cookie = known_at(&args, Kinds::One, &format!("{NODE}?cookie-file=/own"));
+    assert_eq!(cookie, Ok(Credentials::Cookie("/own".into())));
+    let said = known_at(&args, Kinds::Both, "gbt+http://me@h").unwrap_err().message;
+    assert!(said.contains("?password-file=FILE"), "{said}");
+    let pay = ["--payout-address", ADDRESS, "--password-file", &common];
+    let said = refused(&[&["--source", POOL, "--source", NODE][..], &pay].concat());
+    assert!(said.contains(POOL) && said.contains("?password-file=FILE"), "{said}");
+    let with_own = format!("{POOL}?password-file={own}");
+    let args = self::args(&[&["--source", &with_own, "--source", NODE][..], &pay].concat());
+    assert!(lines(&args, &args.sources, folder.path()).is_ok());
+}
