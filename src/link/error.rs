@@ -129,6 +129,17 @@ pub enum LinkError {
     TooLong(String),
 }
 
+/// Whether the other end closed the connection, in whatever way.
+pub(super) fn is_hang_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+    )
+}
+
 /// What a proxy's refusal means. The codes are those of RFC 1928.
 fn socks(target: &str, error: &SocksError) -> String {
     match error {
@@ -147,7 +158,7 @@ fn socks(target: &str, error: &SocksError) -> String {
         SocksError::InvalidResponseVersion | SocksError::UnknownAuthMethod => {
             "it does not speak SOCKS5".to_owned()
         }
-        SocksError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+        SocksError::Io(error) if is_hang_up(error) => {
             format!("it closes the connection instead of connecting to {target}")
         }
         SocksError::Io(error) => format!("the connection broke: {error}"),

@@ -18,6 +18,7 @@ use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
 };
 
+use super::error::is_hang_up;
 use super::{LinkError, name};
 use crate::source::location::Fingerprint;
 
@@ -107,17 +108,7 @@ fn explain(name: String, error: io::Error, verifier: &Check) -> LinkError {
         ) => LinkError::Expired { name, why },
         (Some(Error::InvalidMessage(_)), None) => LinkError::NoTls(name),
         // A plain server waits for a line, or hangs up at the first that is none.
-        (None, None)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::UnexpectedEof
-                    | io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::ConnectionAborted
-                    | io::ErrorKind::BrokenPipe
-            ) =>
-        {
-            LinkError::BrokenHandshake(name)
-        }
+        (None, None) if is_hang_up(&error) => LinkError::BrokenHandshake(name),
         _ => LinkError::Handshake(name, error),
     }
 }

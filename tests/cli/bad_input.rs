@@ -206,12 +206,44 @@ fn runs() {
         ("--shares", "0", "give at least 1"),
         ("--for", "5parsecs", "unknown time unit"),
         ("--for", "", "--for"),
-        ("--source", "stratum+tcp://pool:3333", "this version has one, `replay:`"),
+        ("--source", "stratum+tcp://pool:3333", "needs a worker name"),
+        ("--source", "stratum+tcp://pool", "it names no port"),
+        ("--proxy", "http://p:1", "is no proxy"),
+        ("--proxy", "socks5://p:1", "there is no pool to reach through it"),
         ("--profile", "turbo", "background, desktop, dedicated"),
     ] {
         let said = refused(&["mine", "--device", "cpu", option, value], 2);
         assert!(said.contains(reason), "{said}");
     }
+}
+
+#[test]
+fn nothing_that_is_typed_wrong_shows_a_password_on_the_screen() {
+    for (option, value) in [
+        ("--source", "stratum://w:geheim@pool:1"),
+        ("--source", "stratum+tcp://w:geheim@pool:1"),
+        ("--source", "w:geheim@pool:1"),
+        ("--source", "stratum+tcp://w:33/geheim@pool:1"),
+        ("--source", "stratum+tcp://pool:1?proxy=http://u:geheim@p:1"),
+        ("--source", "stratum+tcp://pool?proxy=socks5%3A%2F%2Fu%3Ageheim%40p%3A1"),
+        ("--source", "gbt+http://pool?proxy=socks5://u:geheim@p:1"),
+        ("--proxy", "http://u:geheim@p:1"),
+        ("--proxy", "u:geheim@p:1"),
+        ("--proxy", "socks5://:geheim@p:1"),
+    ] {
+        let said = refused(&["mine", "--device", "cpu", option, value], 2);
+        assert!(said.contains(option) && !said.contains("geheim"), "{value}: {said}");
+    }
+}
+
+#[test]
+fn pools_and_nodes_together_share_no_password() {
+    let sources = ["--source", "stratum+tcp://w@pool:1", "--source", "gbt+http://rpc@node"];
+    let pay = ["--payout-address", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"];
+    let mut command = adit(&[&["mine", "--device", "cpu"], &sources[..], &pay].concat());
+    let output = command.env("ADIT_PASSWORD", "geheim").output().unwrap();
+    let said = complaint(&output, 2);
+    assert!(said.contains("?password-file=FILE") && !said.contains("geheim"), "{said}");
 }
 
 #[test]

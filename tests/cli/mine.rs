@@ -172,6 +172,31 @@ fn ctrl_c_ends_a_scan_that_waits_for_a_line() {
     assert_eq!(line(&mut told), "");
 }
 
+#[test]
+fn who_is_insecure_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody listens there.
+    let (open, plain) = ("stratum+tls://w@127.0.0.1:1", "stratum+tcp://w@127.0.0.1:1");
+    let mine = ["mine", "--device", "cpu", "--insecure", "--once", "--json"];
+    let mut command = crate::adit(&[&mine[..], &["--source", open, "--source", plain]].concat());
+    let output = command.env("ADIT_STATE_DIR", folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let told = json_lines(&String::from_utf8(output.stdout).unwrap());
+    let is = |kind: &str, source: u64| {
+        let of = told.iter().filter(move |event| event["event"] == kind);
+        of.filter(move |event| event["source"] == source).collect::<Vec<_>>()
+    };
+    let warning = is("warning", 0)[0]["text"].as_str().unwrap();
+    assert!(warning.contains("--insecure"), "{warning}");
+    assert!(is("warning", 1).is_empty());
+    for (source, insecure) in [(0, true), (1, false)] {
+        let events = is("source", source);
+        assert!(!events.is_empty() && events.iter().all(|event| event["insecure"] == insecure));
+        let summary = told.last().unwrap();
+        assert_eq!(summary["sources"][usize::from(!insecure)]["insecure"], insecure, "{summary}");
+    }
+}
+
 /// The run loads no graphics driver, and so stays small.
 #[cfg(target_os = "linux")]
 #[test]
