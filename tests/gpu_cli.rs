@@ -160,7 +160,17 @@ fn a_users_kernel_works_or_is_refused_with_the_check_that_failed() {
 #[test]
 fn an_adapter_mines_a_block() {
     let Some(_) = gpu("an_adapter_mines_a_block") else { return };
-    let (told, _) = adit(&["mine", "--device", "0", "--no-tune", "--blocks", "1", "--json"]);
+    let (told, _) = adit(&[
+        "mine",
+        "--device",
+        "0",
+        "--no-tune",
+        "--source",
+        "replay:",
+        "--blocks",
+        "1",
+        "--json",
+    ]);
     let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let summary = events.last().unwrap();
     assert_eq!(summary["found"], 1, "{told}");

@@ -15,6 +15,9 @@ use crate::source::location::Secret;
 /// Longest cookie file: Bitcoin Core's has 75 bytes.
 const COOKIE_FILE: u64 = 4096;
 
+/// Bitcoin Core closes a connection that was idle for 30 s: it must not happen just as we use it again.
+const IDLE: Duration = Duration::from_secs(15);
+
 /// The way to a node. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Http {
@@ -62,6 +65,7 @@ impl Http {
             .redirect(Policy::none())
             .connect_timeout(deadline)
             .tcp_nodelay(true)
+            .pool_idle_timeout(IDLE)
             .build()
             .map_err(|error| LinkError::Http(name.clone(), words(&error)))?;
         Ok(Self { client, url: format!("http://{name}/"), name, credentials })

@@ -195,7 +195,8 @@ mod tests {
     fn the_systems_certificates_are_read_once() {
         match (system(), system()) {
             (Ok(first), Ok(second)) => assert!(Arc::ptr_eq(&first, &second)),
-            (Err(LinkError::Roots(why)), _) => println!("skipped: this system has none: {why}"),
+            // A system without any has nothing to read.
+            (Err(LinkError::Roots(_)), _) => {}
             other => panic!("{other:?}"),
         }
     }
