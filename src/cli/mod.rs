@@ -50,7 +50,7 @@ enum Command {
     /// Find every nonce of a header whose hash meets a target
     #[command(after_help = OUTCOME)]
     Scan(scan::Args),
-    /// Mine: find real blocks again, with every hash accounted for
+    /// Mine on pools or on your own node, with every hash and every share accounted for
     #[command(after_help = OUTCOME)]
     Mine(Box<mine::Args>),
     /// Serve a practice pool: jobs without money, every share judged and shown

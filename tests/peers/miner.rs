@@ -1,6 +1,7 @@
 //! `adit mine` against a peer.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,8 +31,18 @@ pub(crate) struct Run {
 impl Miner {
     /// Starts mining with `arguments` and this password. It has a state of its own.
     pub(crate) fn start(arguments: &[&str], password: Option<&str>) -> Self {
+        Self::start_with(arguments, password, |_| {})
+    }
+
+    /// The same after `prepare` has put something into the folder of its state.
+    pub(crate) fn start_with(
+        arguments: &[&str],
+        password: Option<&str>,
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let folder = folder();
         let path = |name: &str| folder.path().join(name);
+        prepare(&path("state"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
         command
             .args(["mine", "--no-tune", "--json", "--summary-json"])

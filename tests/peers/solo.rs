@@ -28,6 +28,35 @@ fn core_accepts_heights_1_to_20_of_a_fresh_chain() {
     assert!(node.rpc.height() >= 20);
 }
 
+/// As after a crash between disk and answer: the node that the block is for does not have it.
+#[test]
+fn a_block_of_an_earlier_run_is_submitted_before_anything_is_mined() {
+    let test = "a_block_of_an_earlier_run_is_submitted_before_anything_is_mined";
+    let Some([core]) = peers(test, ["core"]) else { return };
+    let payout = witness_address(Network::Regtest);
+    let first = Node::start(&core, Chain::Regtest, &[]);
+    mine(&first, &payout, &["--device", "cpu", "--blocks", "1"]).done();
+    let hash = first.rpc.call("getblockhash", json!([1]));
+    let block = first.rpc.call("getblock", json!([hash, 0]));
+
+    let node = Node::start(&core, Chain::Regtest, &[]);
+    let (url, cookie, address) = (node.url(), node.cookie(), payout.to_string());
+    let arguments = ["--source", &url, "--cookie-file", cookie.to_str().unwrap()];
+    let more = ["--payout-address", &address, "--device", "cpu", "--blocks", "1"];
+    let kept = json!({
+        "hash": hash, "height": 1, "chain": "regtest", "block": block, "answer": null
+    });
+    let miner = Miner::start_with(&[&arguments[..], &more].concat(), None, |state| {
+        let folder = state.join("blocks");
+        std::fs::create_dir_all(&folder).unwrap();
+        let name = format!("{}.json", hash.as_str().unwrap());
+        std::fs::write(folder.join(name), kept.to_string()).unwrap();
+    });
+    miner.end().done();
+    assert_eq!(node.rpc.call("getblockhash", json!([1])), hash);
+    assert!(node.rpc.height() >= 2, "mining goes on from there");
+}
+
 /// Blocks have room for five transactions each here, so that there are some for all.
 #[test]
 fn transactions_of_the_mempool_are_mined_and_their_fees_collected() {
