@@ -10,6 +10,7 @@ use adit::source::stratum_v1::{Client, Settings};
 use adit::source::{Event, Work};
 use adit::work::{Hit, Share, SourceId, Ticket, Verdict};
 use bitcoin::consensus::encode::serialize_hex;
+use bitcoin::hex::FromHex as _;
 use serde_json::{Value, json};
 
 /// A recorded file. The data is not part of the repository: its folder is named by `ADIT_TEST_DATA`, else
@@ -214,4 +215,24 @@ fn recorded_jobs_lead_to_their_headers_and_hashes() {
         replayed += 1;
     }
     assert_eq!(replayed, 2);
+}
+
+/// Headers as miners were given them before Stratum, of each 32-bit word but the solved nonce the bytes reversed.
+#[test]
+fn recorded_getwork_data_leads_to_its_headers_and_hashes() {
+    let Some(text) = recorded("stratum_vectors.json") else { return };
+    let vectors: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let mut rebuilt = 0;
+    for vector in &vectors {
+        let Some(data) = vector["getwork_data_hex"].as_str() else { continue };
+        let mut bytes = Vec::from_hex(data).unwrap();
+        bytes.truncate(adit::chain::HEADER_LEN);
+        bytes[..76].chunks_mut(4).for_each(<[u8]>::reverse);
+        let header = adit::chain::header_from_bytes(&bytes.try_into().unwrap());
+        assert_eq!(serialize_hex(&header), vector["expect"]["header_hex"]);
+        let hash = adit::chain::block_hash(&header);
+        assert_eq!(hash.to_string(), vector["expect"]["hash"]);
+        rebuilt += 1;
+    }
+    assert!(rebuilt > 0, "there are such vectors");
 }
