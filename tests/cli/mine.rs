@@ -62,6 +62,38 @@ fn blocks_are_found_and_the_summary_agrees_with_the_events() {
 }
 
 #[test]
+fn without_a_source_shares_go_to_a_practice_pool_and_each_is_accounted_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.jsonl");
+    let path = journal.to_str().unwrap();
+    let told = done(&["mine", "--device", "cpu", "--shares", "2", "--json", "--journal", path]);
+    let told = json_lines(&told);
+    let of = |event: &str| told.iter().filter(|line| line["event"] == event).count();
+    let summary = told.last().unwrap();
+    let count = |key: &str| summary[key].as_u64().unwrap();
+    assert!(count("accepted") >= 2, "{summary}");
+    let ends =
+        ["accepted", "rejected", "stale", "duplicate", "expired", "invalid", "withheld", "pending"];
+    assert_eq!(count("found"), ends.iter().map(|end| count(end)).sum::<u64>(), "{summary}");
+    assert_eq!((of("share") as u64, of("verdict") as u64), (count("found"), count("found")));
+    assert!(summary["sources"][0]["url"].as_str().unwrap().contains("127.0.0.1"), "{summary}");
+    let work = told.iter().find(|line| line["event"] == "work").unwrap();
+    assert!(work["coinbase_tag"].as_str().unwrap().contains("no money"), "{work}");
+
+    // Each share was written down before it went, with a header that hashes to what it says.
+    let lines = json_lines(&fs::read_to_string(journal).unwrap());
+    let found: Vec<&Value> = lines.iter().filter(|line| line["event"] == "found").collect();
+    assert_eq!(found.len() as u64, count("found"));
+    for line in found {
+        let header = adit::chain::parse_header(line["header"].as_str().unwrap()).unwrap();
+        assert_eq!(adit::chain::block_hash(&header).to_string(), line["hash"]);
+    }
+
+    let said = done(&["mine", "--device", "cpu", "--for", "1s"]);
+    assert!(said.contains("no money is involved"), "{said}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_summary_that_cannot_be_written_is_still_told() {
     let arguments = [
