@@ -1,7 +1,9 @@
 //! Templates that real nodes gave, with the blocks that they accepted for them.
 
+#[path = "common/recorded.rs"]
+mod recorded_files;
+
 use std::fs;
-use std::path::PathBuf;
 
 use adit::chain::payout::Chain;
 use adit::chain::{block_hash, meets};
@@ -12,11 +14,9 @@ use bitcoin::consensus::encode::deserialize_hex;
 use bitcoin::hex::DisplayHex;
 use serde_json::Value;
 
-/// The data is not part of the repository: the folder is named by `ADIT_TEST_DATA`, else it lies beside it.
 #[test]
 fn every_recorded_template_makes_its_recorded_block() {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("ADIT_TEST_DATA").map_or_else(beside, PathBuf::from).join("gbt");
+    let folder = recorded_files::folder().join("gbt");
     let Ok(files) = fs::read_dir(&folder) else {
         println!("skipped: no recorded templates in {}", folder.display());
         return;

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
+#[path = "common/recorded.rs"]
+mod recorded;
+
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use adit::source::stratum_v1::{Client, Settings};
@@ -13,12 +15,10 @@ use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::hex::FromHex as _;
 use serde_json::{Value, json};
 
-/// A recorded file. The data is not part of the repository: its folder is named by `ADIT_TEST_DATA`, else
-/// it lies beside the repository. Without the file the test is skipped, and says so.
+/// A recorded file. Without it the test is skipped, and says so.
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn recorded(name: &str) -> Option<String> {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let path = std::env::var_os("ADIT_TEST_DATA").map_or_else(beside, PathBuf::from).join(name);
+    let path = recorded::folder().join(name);
     let text = fs::read_to_string(&path).ok();
     if text.is_none() {
         println!("skipped: there is no {}", path.display());

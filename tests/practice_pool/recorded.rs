@@ -1,7 +1,9 @@
 //! Whole sessions with real pools, as they were recorded, where they are: `c` client, `s` server, and the
 //! headers that the client found.
 
-use std::path::PathBuf;
+#[path = "../common/recorded.rs"]
+mod files;
+
 use std::sync::Arc;
 
 use adit::pool::jobs::{self, Template};
@@ -17,13 +19,9 @@ use crate::{Pool, easy};
 /// The pools, with the shares that they accepted.
 const SESSIONS: [(&str, usize); 2] = [("foundation.jsonl", 2), ("translator.jsonl", 3)];
 
-/// The folder is named by `ADIT_TEST_DATA`, else it lies beside the repository.
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn recorded(name: &str) -> Option<Vec<Value>> {
-    let folder = std::env::var_os("ADIT_TEST_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
+    let folder = files::folder();
     let Ok(text) = std::fs::read_to_string(folder.join(name)) else {
         println!("skipped {name}: it is not in {}", folder.display());
         return None;
