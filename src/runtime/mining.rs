@@ -172,11 +172,7 @@ impl Mining {
     fn step(&mut self, observe: Observe<'_>) {
         let now = Instant::now();
         let due = self.failover.deadline().map(|deadline| deadline.saturating_duration_since(now));
-        let outputs = self.crew.wait(due.unwrap_or(Stop::TICK));
-        self.deal(outputs, observe);
-        for (source, said) in self.net.heard() {
-            self.hear(source, said, observe);
-        }
+        self.listen(due.unwrap_or(Stop::TICK), observe);
         self.failover.tick(Instant::now());
         self.steer(observe);
         self.tell_rates();
@@ -188,17 +184,12 @@ impl Mining {
     fn drain(&mut self, observe: Observe<'_>) {
         let deadline = Instant::now() + STOP_DEADLINE;
         for source in self.sources() {
-            let outputs = self.crew.tell(Input::Weigh(source, 0));
-            self.deal(outputs, observe);
+            self.order(Input::Weigh(source, 0), observe);
         }
         let is_under_way =
             |mining: &Self| mining.crew.is_busy() || mining.outbox.total().pending > 0;
         while is_under_way(self) && Instant::now() < deadline {
-            let outputs = self.crew.wait(Duration::from_millis(20));
-            self.deal(outputs, observe);
-            for (source, said) in self.net.heard() {
-                self.hear(source, said, observe);
-            }
+            self.listen(Duration::from_millis(20), observe);
         }
     }
 
@@ -223,6 +214,21 @@ impl Mining {
 
     fn tell(&mut self, news: News<'_>, observe: Observe<'_>) {
         self.flow = self.flow.or(observe(news));
+    }
+
+    /// Waits for devices and sources, and deals with what they say.
+    fn listen(&mut self, limit: Duration, observe: Observe<'_>) {
+        let outputs = self.crew.wait(limit);
+        self.deal(outputs, observe);
+        for (source, said) in self.net.heard() {
+            self.hear(source, said, observe);
+        }
+    }
+
+    /// Tells the engine something, and deals with what it says to that.
+    fn order(&mut self, input: Input, observe: Observe<'_>) {
+        let outputs = self.crew.tell(input);
+        self.deal(outputs, observe);
     }
 
     /// Deals with what the engine says.
@@ -301,16 +307,14 @@ impl Mining {
     fn give(&mut self, source: SourceId, observe: Observe<'_>) {
         if let Some(work) = self.desk(source).and_then(|desk| desk.work.as_ref()) {
             let job = Arc::clone(&work.job);
-            let outputs = self.crew.tell(Input::Job(job));
-            self.deal(outputs, observe);
+            self.order(Input::Job(job), observe);
         }
     }
 
     /// Ends the job of a source that has none any more.
     fn take_away(&mut self, source: SourceId, observe: Observe<'_>) {
         if let Some(work) = self.desk(source).and_then(|desk| desk.work.take()) {
-            let outputs = self.crew.tell(Input::End(work.job.id));
-            self.deal(outputs, observe);
+            self.order(Input::End(work.job.id), observe);
         }
     }
 
@@ -330,8 +334,7 @@ impl Mining {
                 continue;
             }
             has_changed = true;
-            let outputs = self.crew.tell(Input::Weigh(source, *weight));
-            self.deal(outputs, observe);
+            self.order(Input::Weigh(source, *weight), observe);
             if before == 0 {
                 self.give(source, observe);
             }
