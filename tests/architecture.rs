@@ -16,7 +16,8 @@ const LAYERS: &[&[&str]] = &[
     &["source", "device"],
     &["engine", "link"],
     &["runtime"],
-    &["ui", "api", "bench", "pool"],
+    &["api", "bench", "pool"],
+    &["ui"],
     &["cli"],
 ];
 

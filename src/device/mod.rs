@@ -5,6 +5,7 @@ pub mod driver;
 pub mod gpu;
 pub mod inventory;
 pub mod selftest;
+pub mod sensors;
 pub mod sim;
 pub mod speed;
 pub mod tune;
@@ -12,12 +13,12 @@ pub mod tune;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::work::{Batch, Region, Scan, Width};
 
 /// What a device is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A graphics card of its own.
@@ -53,7 +54,7 @@ impl Kind {
 }
 
 /// What is known of an adapter before it is opened. An unknown fact is `None`, never a guess.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The name that the driver gives it.
     pub name: String,
