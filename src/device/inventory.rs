@@ -5,8 +5,7 @@ use serde::Serialize;
 use super::cpu::Cpu;
 use super::gpu::{self, Adapter, Gpu};
 use super::selftest::{self, Refused};
-use super::{Device, Facts, Kind, within};
-use crate::kernel::Kernel;
+use super::{Device, Facts, Kind, Opening, within};
 use crate::limits::{DRIVER_DEADLINE, OWN_KERNEL_DEADLINE};
 
 /// One device of the machine, closed.
@@ -200,18 +199,18 @@ pub fn choose(entries: &[Entry], selectors: &[Selector]) -> Result<Choice, Inven
 }
 
 impl Entry {
-    /// Opens the device and runs the self-test on it. The kernel is for GPUs; the CPU has its own code.
+    /// Opens the device and runs the self-test on it.
     ///
     /// # Errors
     ///
     /// What the driver says, or the check that failed.
-    pub fn open_tested(&self, kernel: impl Into<Kernel>) -> Result<Box<dyn Device>, NotUsable> {
-        let kernel = kernel.into();
-        let (limit, hung) = match kernel.custom.clone() {
+    pub fn open_tested(&self, opening: impl Into<Opening>) -> Result<Box<dyn Device>, NotUsable> {
+        let opening = opening.into();
+        let (limit, hung) = match opening.kernel.custom.clone() {
             Some(name) => (OWN_KERNEL_DEADLINE, NotUsable::Endless(name)),
             None => (DRIVER_DEADLINE, NotUsable::Hung),
         };
-        let mut device = self.open(kernel).map_err(NotUsable::NotOpened)?;
+        let mut device = self.open(opening).map_err(NotUsable::NotOpened)?;
         // On a thread of its own: the first dispatch is where a driver hangs.
         within(limit, move || selftest::admit(device.as_mut()).map(|()| device))
             .ok_or(hung)?
@@ -223,9 +222,9 @@ impl Entry {
     /// # Errors
     ///
     /// What the driver says.
-    pub fn open(&self, kernel: impl Into<Kernel>) -> Result<Box<dyn Device>, String> {
+    pub fn open(&self, opening: impl Into<Opening>) -> Result<Box<dyn Device>, String> {
         match &self.opener {
-            Opener::Gpu(adapter) => match Gpu::open(adapter, kernel) {
+            Opener::Gpu(adapter) => match Gpu::open(adapter, opening) {
                 Ok(gpu) => Ok(Box::new(gpu)),
                 Err(error) => Err(error.to_string()),
             },

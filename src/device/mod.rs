@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::Kernel;
 use crate::work::{Batch, Region, Scan, Width};
 
 /// What a device is.
@@ -105,6 +106,21 @@ impl DeviceInfo {
     pub fn new(facts: Facts, kernel: String, in_flight: usize, width: Width) -> Self {
         let Facts { name, kind, backend, driver, pci, .. } = facts;
         Self { name, kind, backend, driver, pci, kernel, in_flight, width }
+    }
+}
+
+/// How a device is opened.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The kernel, for GPUs; the CPU has its own code.
+    pub kernel: Kernel,
+    /// Whether each scan shall tell its [`DeviceSpan`](crate::work::DeviceSpan), where the device can.
+    pub timestamps: bool,
+}
+
+impl<K: Into<Kernel>> From<K> for Opening {
+    fn from(kernel: K) -> Self {
+        Self { kernel: kernel.into(), timestamps: false }
     }
 }
 

@@ -132,7 +132,7 @@ impl Sim {
         hits.truncate(HITS_PER_BATCH);
         let nanos = u128::from(region.len()) * u128::from(GIGA.get()) / u128::from(self.rate.get());
         let elapsed = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        Scan { region, hits, coverage, elapsed }
+        Scan { region, hits, coverage, elapsed, on_device: None }
     }
 
     /// The report with `fault` in it.

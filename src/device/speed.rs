@@ -1,21 +1,42 @@
-//! How fast a device is, measured for a moment.
+//! How fast a device is, measured for a moment, and whether what it found is right.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::driver::Driver;
-use super::{Device, DeviceError, within};
+use super::{Device, DeviceError, DeviceInfo, within};
 use crate::chain::{self, KNOWN_BLOCKS};
 use crate::limits::SELFTEST_DEADLINE;
-use crate::work::{Assignment, Coverage, Filter, Headers, Job, JobId, Nonces, Region, Rolls, rate};
+use crate::work::{
+    Assignment, Batch, Coverage, DeviceSpan, Filter, Headers, Hit, Job, JobId, Nonces, Region,
+    Rolls, Scan, rate, verify,
+};
+
+/// Bits of the version that roll in the headers of a measurement: as many as the widest kernel takes.
+const ROLLING_BITS: u32 = 16;
+
+/// Seconds that the headers of a measurement roll through. With the versions, 2^31 headers: a device never
+/// tests a hash twice.
+const TIMES: u32 = 1 << 15;
 
 /// Hashes of some time.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sample {
     /// Of all batches that began in it.
     pub hashes: u64,
     /// From the first begin to the last report.
     pub elapsed: Duration,
+    /// How long the device worked by its own clock; `None` where it does not tell.
+    pub on_device: Option<Duration>,
+    /// How many batches that were.
+    pub batches: u64,
+    /// Right hits.
+    pub found: u64,
+    /// Wrong hits, and those reported twice.
+    pub wrong: u64,
+    /// Hashes of batches that the device could not vouch for. They count nowhere else.
+    pub unproven: u64,
 }
 
 impl Sample {
@@ -48,6 +69,21 @@ pub fn measure(
 pub struct Meter {
     driver: Driver,
     job: Arc<Job>,
+    filter: Filter,
+    time: Time,
+    /// What was begun of the job and not finished.
+    rest: Vec<Region>,
+    /// The first header that no region had yet.
+    fresh: u64,
+}
+
+/// By what time is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Time {
+    /// The host's clock.
+    Host,
+    /// What scans say that they took: of simulated devices, which take no time.
+    Scans,
 }
 
 impl Meter {
@@ -57,9 +93,43 @@ impl Meter {
     ///
     /// None with the blocks that are built in.
     pub fn new(device: Box<dyn Device>, batch_time: Duration) -> Result<Self, DeviceError> {
-        let driver = Driver::new(device, batch_time);
-        let job = Arc::new(job(driver.info().width.most)?);
-        Ok(Self { driver, job })
+        let driver_error = |error: &dyn std::fmt::Display| DeviceError::Driver(error.to_string());
+        let header = KNOWN_BLOCKS[0].header().map_err(|error| driver_error(&error))?;
+        let rolls = Rolls::new(header, chain::version_rolling_bits(ROLLING_BITS), TIMES, None)
+            .map_err(|error| driver_error(&error))?;
+        let job = Job { id: JobId::only(0), rolls, target: header.target(), nonces: Nonces::ALL };
+        Ok(Self::of_job(device, batch_time, job))
+    }
+
+    /// Measures with the headers of a job instead of a built-in block's.
+    #[must_use]
+    pub fn of_job(device: Box<dyn Device>, batch_time: Duration, job: Job) -> Self {
+        let (driver, job) = (Driver::new(device, batch_time), Arc::new(job));
+        Self { driver, job, filter: Filter::WORD, time: Time::Host, rest: Vec::new(), fresh: 0 }
+    }
+
+    /// Looks for an easier target than difficulty 1, which gives more hits to judge the device by.
+    #[must_use]
+    pub fn looking_for(self, filter: Filter) -> Self {
+        Self { filter, ..self }
+    }
+
+    /// Measures by the time that scans say they took: for simulated devices.
+    #[must_use]
+    pub fn by_scans(self) -> Self {
+        Self { time: Time::Scans, ..self }
+    }
+
+    /// What the device is.
+    #[must_use]
+    pub fn info(&self) -> &DeviceInfo {
+        self.driver.info()
+    }
+
+    /// Goes on where another meter of the same job ended, so that no hash is tested twice.
+    #[must_use]
+    pub fn following(self, other: &Self) -> Self {
+        Self { rest: other.rest.clone(), fresh: other.fresh, ..self }
     }
 
     /// Keeps the device busy for `time`, then waits until it is idle.
@@ -75,6 +145,24 @@ impl Meter {
         within(limit, move || self.run(time)).unwrap_or(Err(DeviceError::Hung(limit)))
     }
 
+    /// Scans a region of a job, whole, and returns its hits in ascending order, all verified. `limit` is
+    /// how long it may take.
+    ///
+    /// # Errors
+    ///
+    /// As [`Meter::sample`]; also when the device cannot vouch for a part of it.
+    pub fn scan(
+        self,
+        job: Arc<Job>,
+        region: Region,
+        filter: Filter,
+        limit: Duration,
+    ) -> Result<(Sample, Vec<Hit>, Self), DeviceError> {
+        let limit = limit + SELFTEST_DEADLINE;
+        within(limit, move || self.run_region(job, region, filter))
+            .unwrap_or(Err(DeviceError::Hung(limit)))
+    }
+
     /// The device, idle.
     #[must_use]
     pub fn into_device(self) -> Box<dyn Device> {
@@ -82,38 +170,133 @@ impl Meter {
     }
 
     fn run(mut self, time: Duration) -> Result<(Sample, Self), DeviceError> {
-        let (begun, mut hashes) = (Instant::now(), 0);
+        let mut count = Count::new(self.time);
         loop {
-            if begun.elapsed() >= time {
-                self.driver.abandon(self.job.id);
+            if count.elapsed() >= time {
+                self.rest.extend(self.driver.abandon(self.job.id));
             } else if self.driver.is_idle() {
-                // All that it takes at once.
-                let headers = Headers::ALL.split_at(self.driver.info().width.most.into()).0;
-                self.driver.accept(Assignment {
-                    job: Arc::clone(&self.job),
-                    region: Region { headers, nonces: Nonces::ALL },
-                    filter: Filter::WORD,
-                    batch_cap: u64::MAX,
-                });
+                let region = self.rest.pop().unwrap_or_else(|| self.fresh());
+                self.driver.accept(assignment(&self.job, region, self.filter));
             }
             match self.driver.step()? {
-                Some((batch, scan)) if scan.coverage == Coverage::Full => {
-                    hashes += batch.region.len();
-                }
-                Some(_) => {}
-                None => return Ok((Sample { hashes, elapsed: begun.elapsed() }, self)),
+                Some((batch, scan)) => drop(count.add(&batch, &scan)),
+                None => return Ok((count.sample(), self)),
             }
         }
     }
+
+    /// All nonces of as many headers as the device takes at once.
+    fn fresh(&mut self) -> Region {
+        let per_roll = u64::from(self.job.rolls.per_roll());
+        let most = u64::from(self.driver.info().width.with(self.filter).most).min(per_roll);
+        if self.fresh % per_roll + most > per_roll {
+            self.fresh = self.fresh.next_multiple_of(per_roll);
+        }
+        // After years of a fast GPU it begins again.
+        let all = self.job.rolls.all();
+        let first = if self.fresh + most > all.end() { 0 } else { self.fresh };
+        self.fresh = first + most;
+        let headers = all.split_at(first).1.split_at(most).0;
+        Region { headers, nonces: self.job.nonces }
+    }
+
+    fn run_region(
+        mut self,
+        job: Arc<Job>,
+        region: Region,
+        filter: Filter,
+    ) -> Result<(Sample, Vec<Hit>, Self), DeviceError> {
+        let (mut count, mut hits) = (Count::new(self.time), Vec::new());
+        // A roll at a time: devices take no more at once.
+        let per_roll = u64::from(job.rolls.per_roll());
+        let mut headers = region.headers;
+        while !headers.is_empty() {
+            let (roll, others) = headers.split_at(per_roll - headers.start() % per_roll);
+            self.driver.accept(assignment(&job, Region { headers: roll, ..region }, filter));
+            headers = others;
+        }
+        while let Some((batch, scan)) = self.driver.step()? {
+            let found = count.add(&batch, &scan);
+            match &scan.coverage {
+                Coverage::Full => hits.extend(found),
+                Coverage::Overflow { .. } if batch.region.len() > 1 => {
+                    let half = assignment(&job, batch.region, filter);
+                    let batch_cap = batch.region.len() / 2;
+                    self.driver.accept(Assignment { batch_cap, ..half });
+                }
+                Coverage::Overflow { .. } => {
+                    return Err(DeviceError::Driver("it counts many hits in one hash".to_owned()));
+                }
+                Coverage::Partial { why } => {
+                    let why = format!("it cannot vouch for {}: {why}", batch.region);
+                    return Err(DeviceError::Driver(why));
+                }
+            }
+        }
+        hits.sort_unstable();
+        Ok((count.sample(), hits, self))
+    }
 }
 
-/// Work for a device that takes `headers` headers at once.
-fn job(headers: u32) -> Result<Job, DeviceError> {
-    let driver_error = |error: &dyn std::fmt::Display| DeviceError::Driver(error.to_string());
-    let header = KNOWN_BLOCKS[0].header().map_err(|error| driver_error(&error))?;
-    let mask = chain::version_rolling_bits(headers.next_power_of_two().ilog2());
-    let rolls = Rolls::new(header, mask, 1, None).map_err(|error| driver_error(&error))?;
-    Ok(Job { id: JobId::only(0), rolls, target: header.target(), nonces: Nonces::ALL })
+fn assignment(job: &Arc<Job>, region: Region, filter: Filter) -> Assignment {
+    Assignment { job: Arc::clone(job), region, filter, batch_cap: filter.batch_cap() }
+}
+
+/// A sample under way.
+struct Count {
+    time: Time,
+    begun: Instant,
+    sample: Sample,
+    /// The sum of what scans say, and of what the device's clock says.
+    scans: Duration,
+    busy: Option<Duration>,
+    /// When the device's last batch ended, by its clock.
+    busy_until: Duration,
+}
+
+impl Count {
+    fn new(time: Time) -> Self {
+        let (scans, busy_until) = (Duration::ZERO, Duration::ZERO);
+        let sample = Sample::default();
+        Self { time, begun: Instant::now(), sample, scans, busy: Some(scans), busy_until }
+    }
+
+    fn elapsed(&self) -> Duration {
+        match self.time {
+            Time::Host => self.begun.elapsed(),
+            Time::Scans => self.scans,
+        }
+    }
+
+    /// Adds a scan and returns its right hits.
+    fn add(&mut self, batch: &Batch, scan: &Scan) -> HashSet<Hit> {
+        let hashes = batch.region.len();
+        self.sample.batches += 1;
+        self.scans += scan.elapsed;
+        self.busy = self.busy.zip(scan.on_device).map(|(busy, span)| busy + self.new_in(span));
+        let right: HashSet<Hit> =
+            scan.hits.iter().copied().filter(|&hit| verify(batch, hit).is_ok()).collect();
+        self.sample.wrong += (scan.hits.len() - right.len()) as u64;
+        if scan.coverage == Coverage::Full {
+            self.sample.hashes += hashes;
+            self.sample.found += right.len() as u64;
+        } else {
+            self.sample.unproven += hashes;
+        }
+        right
+    }
+
+    /// What of a span was not counted yet: dispatches overlap where the GPU has room for two.
+    fn new_in(&mut self, DeviceSpan { begun, ended }: DeviceSpan) -> Duration {
+        let new = ended.saturating_sub(begun.max(self.busy_until));
+        self.busy_until = self.busy_until.max(ended);
+        new
+    }
+
+    fn sample(self) -> Sample {
+        let on_device = self.busy.filter(|busy| !busy.is_zero());
+        Sample { elapsed: self.elapsed(), on_device, ..self.sample }
+    }
 }
 
 #[cfg(test)]
@@ -136,11 +319,22 @@ mod tests {
         let (first, meter) = meter.sample(TIME).unwrap();
         let (second, meter) = meter.sample(TIME).unwrap();
         assert!(first.hashes > 0 && second.hashes > 0 && second.elapsed >= TIME);
+        assert!(second.batches > 0 && second.on_device.is_none());
         assert_eq!(meter.into_device().finish(TIME), Err(DeviceError::Idle));
 
         let unproven = sim(Script::new().since(0, Fault::Partial));
         let (sample, _) = Meter::new(unproven, BATCH).unwrap().sample(TIME).unwrap();
         assert_eq!((sample.hashes, sample.rate()), (0, None));
+        assert!(sample.unproven > 0);
+    }
+
+    #[test]
+    fn the_time_of_a_simulated_device_is_its_own() {
+        let meter = Meter::new(sim(Script::new()), BATCH).unwrap().by_scans();
+        let (_, meter) = meter.sample(Duration::from_secs(1)).unwrap();
+        let (sample, _) = meter.sample(Duration::from_secs(1)).unwrap();
+        let rate = sample.rate().unwrap();
+        assert!((rate / f64::from(1 << 24) - 1.0).abs() < 1e-6, "{rate}");
     }
 
     #[test]
@@ -149,5 +343,59 @@ mod tests {
         assert!(matches!(lost.err(), Some(DeviceError::Lost(_))));
         let panicked = measure(sim(Script::new().on(7, Fault::Panic)), TIME, BATCH);
         assert!(matches!(panicked.err(), Some(DeviceError::Hung(_))));
+    }
+
+    #[test]
+    fn a_meter_never_tests_a_hash_twice_nor_across_rolls() {
+        // A width that does not divide a roll.
+        let width = crate::work::Width {
+            least: 3,
+            most: 24_000,
+            filter: Filter::WORD,
+            nonces: Nonces::ALL.end(),
+        };
+        let sim = Sim::planted(vec![]).wide(width);
+        let mut meter = Meter::new(Box::new(sim), BATCH).unwrap();
+        let regions: Vec<Region> = (0..5).map(|_| meter.fresh()).collect();
+        let ends = regions.iter().map(|region| [region.headers.start(), region.headers.end()]);
+        let rolls = [[0, 24_000], [24_000, 48_000], [65_536, 89_536], [89_536, 113_536]];
+        assert_eq!(ends.take(4).collect::<Vec<_>>(), rolls);
+    }
+
+    #[test]
+    fn overlapping_work_counts_once() {
+        let micros = Duration::from_micros;
+        let mut count = Count::new(Time::Host);
+        let spans = [(10, 20), (15, 30), (40, 50), (41, 45)];
+        let new = spans.map(|(begun, ended)| {
+            count.new_in(DeviceSpan { begun: micros(begun), ended: micros(ended) }).as_micros()
+        });
+        assert_eq!(new, [10, 10, 10, 0]);
+    }
+
+    #[test]
+    fn a_region_is_scanned_whole_and_wrong_hits_are_counted() {
+        let header = KNOWN_BLOCKS[5].header().unwrap();
+        let rolls = Rolls::new(header, 3, 2, None).unwrap();
+        let job = Job { id: JobId::only(1), rolls, target: header.target(), nonces: Nonces::ALL };
+        let (job, filter) = (Arc::new(job), Filter::new(6));
+        let region =
+            Region { headers: Headers::new(1, 7).unwrap(), nonces: Nonces::new(9, 2009).unwrap() };
+        let batch = Batch { job: Arc::clone(&job), region, filter };
+        let mut expected: Vec<Hit> =
+            region.iter().filter(|hit| verify(&batch, *hit).is_ok()).collect();
+        expected.sort_unstable();
+        let scan = |script| {
+            let meter = Meter::new(Box::new(Sim::new().script(script)), BATCH).unwrap();
+            let scanned = meter.scan(Arc::clone(&job), region, filter, TIME);
+            scanned.map(|(sample, hits, _)| (sample, hits))
+        };
+        let (sample, hits) = scan(Script::new()).unwrap();
+        assert_eq!((sample.hashes, hits), (region.len(), expected.clone()));
+        let (sample, hits) = scan(Script::new().on(0, Fault::RepeatHits)).unwrap();
+        assert!(hits == expected && sample.wrong > 0, "{sample:?}");
+        let (sample, hits) = scan(Script::new().on(1, Fault::Overflow)).unwrap();
+        assert!(hits == expected && sample.unproven > 0, "{sample:?}");
+        assert!(scan(Script::new().on(1, Fault::Partial)).is_err());
     }
 }

@@ -95,8 +95,19 @@ pub struct Scan {
     pub hits: Vec<Hit>,
     /// How much of the batch the report vouches for.
     pub coverage: Coverage,
-    /// Time the device spent on it.
+    /// Time the device spent on it, by the host's clock.
     pub elapsed: Duration,
+    /// The same by the device's own clock, where it has one and was asked to use it.
+    pub on_device: Option<DeviceSpan>,
+}
+
+/// From when to when a device worked on a batch, by its own clock, whose zero means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceSpan {
+    /// When the first of its work began.
+    pub begun: Duration,
+    /// When the last of it ended.
+    pub ended: Duration,
 }
 
 /// How much of its batch a scan vouches for.

@@ -12,7 +12,7 @@ mod verdict;
 mod verify;
 mod width;
 
-pub use batch::{Assignment, Batch, Coverage, Filter, Scan};
+pub use batch::{Assignment, Batch, Coverage, DeviceSpan, Filter, Scan};
 pub use job::{Job, JobId, Share, SourceId};
 pub use rate::{Speed, rate};
 pub use region::{Hit, Region};

@@ -89,7 +89,8 @@ impl Device for Cpu {
         } else {
             Coverage::Full
         };
-        Ok(Scan { region: run.region, hits: run.hits, coverage, elapsed: end - start })
+        let elapsed = end - start;
+        Ok(Scan { region: run.region, hits: run.hits, coverage, elapsed, on_device: None })
     }
 }
 

@@ -4,6 +4,7 @@
 //! dispatch counts only when its report proves that it ran.
 
 mod adapter;
+mod clock;
 mod executable;
 mod manifest;
 mod open;

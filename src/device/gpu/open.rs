@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use wgpu::{PollError, PollType};
+use wgpu::{Features, PollError, PollType};
 
 use super::ring::Ring;
 use super::stage::{self, Stage};
 use super::{Adapter, guarded};
-use crate::device::{Device, DeviceError, DeviceInfo, check_headers, within};
+use crate::device::{Device, DeviceError, DeviceInfo, Opening, check_headers, within};
 use crate::kernel::{Kernel, Test, Variant};
 use crate::limits::{DISPATCHES_IN_FLIGHT, DRIVER_DEADLINE, MAX_BATCH};
 use crate::work::{Batch, Scan, Width};
@@ -79,16 +79,22 @@ impl Gpu {
     /// # Errors
     ///
     /// When the driver refuses, hangs or panics, or cannot compile the kernel.
-    pub fn open(adapter: &Adapter, kernel: impl Into<Kernel>) -> Result<Self, OpenError> {
-        let (adapter, kernel) = (adapter.clone(), kernel.into());
-        within(DRIVER_DEADLINE, move || guarded(|| Self::open_now(&adapter, &kernel)))
+    pub fn open(adapter: &Adapter, opening: impl Into<Opening>) -> Result<Self, OpenError> {
+        let (adapter, opening) = (adapter.clone(), opening.into());
+        within(DRIVER_DEADLINE, move || guarded(|| Self::open_now(&adapter, &opening)))
             .ok_or(OpenError::Hung)?
             .map_err(OpenError::Panicked)?
     }
 
-    fn open_now(adapter: &Adapter, kernel: &Kernel) -> Result<Self, OpenError> {
+    fn open_now(adapter: &Adapter, opening: &Opening) -> Result<Self, OpenError> {
+        let kernel = &opening.kernel;
+        // The adapter's own clock, where it has one.
+        let offered =
+            if opening.timestamps { adapter.handle.features() } else { Features::empty() };
+        let timestamps = offered & Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("adit"),
+            required_features: timestamps,
             // Four buffers of 6 MiB at most: what the weakest adapter of WebGPU has is more than enough.
             required_limits: wgpu::Limits {
                 max_non_sampler_bindings: 1024,
@@ -108,7 +114,8 @@ impl Gpu {
             DISPATCHES_IN_FLIGHT,
             stage::width(kernel.variant),
         );
-        let ring = Ring::new(&device, DISPATCHES_IN_FLIGHT);
+        let clock = (!timestamps.is_empty()).then(|| queue.get_timestamp_period());
+        let ring = Ring::new(&device, DISPATCHES_IN_FLIGHT, clock);
         let inner = Inner { device, queue, stages, ring, faults, previous_end: None };
         inner.faults.check().map_err(|error| OpenError::Refused(error.to_string()))?;
         Ok(Self { info, inner: Some(inner) })

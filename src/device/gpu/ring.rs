@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytemuck::Zeroable;
 use wgpu::{Buffer, BufferUsages, Device, Queue, SubmissionIndex};
 
+use super::clock::Stopwatch;
 use super::pipeline::Binding;
 use super::stage::{Rows, Stage};
 use crate::kernel::abi::{Params, Report};
@@ -19,6 +20,7 @@ pub(super) struct Slot {
     params: Buffer,
     report: Buffer,
     readback: Buffer,
+    stopwatch: Option<Stopwatch>,
 }
 
 /// A dispatch under way.
@@ -47,8 +49,9 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn new(device: &Device, slots: usize) -> Self {
-        let free = (0..slots).map(|_| Slot::new(device)).collect();
+    /// With a clock, whose tick is given in nanoseconds, each dispatch is timed.
+    pub(super) fn new(device: &Device, slots: usize, tick: Option<f32>) -> Self {
+        let free = (0..slots).map(|_| Slot::new(device, tick)).collect();
         Self { free, under_way: VecDeque::new(), sequence: 0 }
     }
 
@@ -77,7 +80,10 @@ impl Ring {
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.clear_buffer(&slot.report, 0, None);
         {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let timestamp_writes = slot.stopwatch.as_ref().map(Stopwatch::writes);
+            let label = None;
+            let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes };
+            let mut pass = encoder.begin_compute_pass(&descriptor);
             if let Some(rows) = &stage.rows {
                 pass.set_pipeline(&rows.fill.compute);
                 pass.set_bind_group(0, &rows.fill.bind(device, resource), &[]);
@@ -97,6 +103,9 @@ impl Ring {
             0,
             size_of::<Report>() as u64,
         );
+        if let Some(stopwatch) = &slot.stopwatch {
+            stopwatch.read(&mut encoder, &slot.readback, size_of::<Report>() as u64);
+        }
         let begun = Instant::now();
         let submission = queue.submit([encoder.finish()]);
         let mapped = Arc::new(AtomicU8::new(mapping::PENDING));
@@ -141,15 +150,17 @@ impl Ring {
             }
         }
         let mut report = Report::zeroed();
-        {
+        let on_device = {
             let view =
                 dispatch.slot.readback.get_mapped_range(..).map_err(|error| error.to_string())?;
-            bytemuck::bytes_of_mut(&mut report).copy_from_slice(&view);
-        }
+            let (told, ticks) = view.split_at(size_of::<Report>());
+            bytemuck::bytes_of_mut(&mut report).copy_from_slice(told);
+            dispatch.slot.stopwatch.as_ref().and_then(|stopwatch| stopwatch.span(ticks))
+        };
         dispatch.slot.readback.unmap();
         let (hits, coverage) = read(&report, &dispatch);
         self.free.push(dispatch.slot);
-        Ok(Scan { region: dispatch.region, hits, coverage, elapsed })
+        Ok(Scan { region: dispatch.region, hits, coverage, elapsed, on_device })
     }
 }
 
@@ -184,7 +195,7 @@ fn read(report: &Report, dispatch: &Dispatch) -> (Vec<Hit>, Coverage) {
 }
 
 impl Slot {
-    fn new(device: &Device) -> Self {
+    fn new(device: &Device, tick: Option<f32>) -> Self {
         let buffer = |label, size: usize, usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
@@ -202,9 +213,10 @@ impl Slot {
         );
         let readback = buffer(
             "readback",
-            size_of::<Report>(),
+            size_of::<Report>() + if tick.is_some() { Stopwatch::BYTES } else { 0 },
             BufferUsages::MAP_READ | BufferUsages::COPY_DST,
         );
-        Self { params, report, readback }
+        let stopwatch = tick.map(|tick| Stopwatch::new(device, tick));
+        Self { params, report, readback, stopwatch }
     }
 }

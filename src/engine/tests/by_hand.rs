@@ -50,8 +50,13 @@ impl Table {
         coverage: Coverage,
     ) -> Vec<Output> {
         let batch = self.batch(region);
-        let scan =
-            Scan { region, hits: hits.to_vec(), coverage, elapsed: Duration::from_millis(1) };
+        let scan = Scan {
+            region,
+            hits: hits.to_vec(),
+            coverage,
+            elapsed: Duration::from_millis(1),
+            on_device: None,
+        };
         self.tell(Input::Scanned { device, batch, scan })
     }
 
@@ -149,7 +154,13 @@ fn a_report_on_other_nonces_is_a_fault() {
     let mut table = Table::new(job);
     let batch = table.batch(table.first(A, 256));
     let region = table.first(A, 255);
-    let scan = Scan { region, hits: vec![], coverage: Coverage::Full, elapsed: Duration::ZERO };
+    let scan = Scan {
+        region,
+        hits: vec![],
+        coverage: Coverage::Full,
+        elapsed: Duration::ZERO,
+        on_device: None,
+    };
     let outputs = table.tell(Input::Scanned { device: A, batch, scan });
     assert_eq!(
         faults(&outputs),

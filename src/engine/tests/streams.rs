@@ -62,7 +62,7 @@ impl Stream {
             Vec::new()
         };
         let batch = Batch { job, region, filter };
-        let scan = Scan { region, hits, coverage: Coverage::Full, elapsed };
+        let scan = Scan { region, hits, coverage: Coverage::Full, elapsed, on_device: None };
         self.tell(Input::Scanned { device, batch, scan })
     }
 

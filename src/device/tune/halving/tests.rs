@@ -34,7 +34,7 @@ impl Machine {
         let rate = self.rates[candidate] * (1.0 + self.noise * normal) * drift * outlier;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive")]
         let hashes = (rate * 1e6) as u64;
-        Sample { hashes, elapsed: Duration::from_secs(1) }
+        Sample { hashes, elapsed: Duration::from_secs(1), ..Sample::default() }
     }
 
     /// Runs a tune in which candidates for which `fault` has a reason fail where it says.
