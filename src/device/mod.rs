@@ -5,6 +5,7 @@ pub mod driver;
 pub mod gpu;
 pub mod inventory;
 pub mod selftest;
+pub mod sensors;
 pub mod sim;
 pub mod speed;
 pub mod tune;
