@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
-use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::error::{Bits, NvmlError};
 use nvml_wrapper::{Device, Nvml};
 
 use super::pci::Address;
@@ -64,7 +64,7 @@ impl Gpu {
             power_limit_w: milli(ask(|| device.enforced_power_limit())),
             energy_j: ask(|| device.total_energy_consumption()).map(joules),
             load_percent: ask(|| device.utilization_rates()).map(|rates| f64::from(rates.gpu)),
-            throttle: ask(|| device.current_throttle_reasons()).map(reasons),
+            throttle: ask(|| throttle_bits(device)).map(reasons),
         }
     }
 }
@@ -117,8 +117,19 @@ fn joules(millijoules: u64) -> f64 {
     millijoules as f64 / 1e3
 }
 
+/// All bits, those of a later NVML too.
+fn throttle_bits(device: &Device<'_>) -> Result<u64, NvmlError> {
+    match device.current_throttle_reasons_strict() {
+        Ok(flags) => Ok(flags.bits()),
+        Err(NvmlError::IncorrectBits(Bits::U64(bits))) => Ok(bits),
+        Err(error) => Err(error),
+    }
+}
+
 /// An idle GPU is not held back by anything.
-fn reasons(flags: ThrottleReasons) -> BTreeSet<Throttle> {
+fn reasons(bits: u64) -> BTreeSet<Throttle> {
+    let flags = ThrottleReasons::from_bits_retain(bits);
+    let unnamed = ThrottleReasons::from_bits_retain(!ThrottleReasons::all().bits());
     let named = [
         (ThrottleReasons::SW_POWER_CAP, Throttle::PowerCap),
         (ThrottleReasons::APPLICATIONS_CLOCKS_SETTING, Throttle::ClockSetting),
@@ -128,8 +139,13 @@ fn reasons(flags: ThrottleReasons) -> BTreeSet<Throttle> {
         (ThrottleReasons::HW_SLOWDOWN, Throttle::HardwareSlowdown),
         (ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN, Throttle::PowerBrake),
         (ThrottleReasons::SYNC_BOOST, Throttle::Other),
+        (unnamed, Throttle::Other),
     ];
-    named.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, reason)| reason).collect()
+    named
+        .into_iter()
+        .filter(|(flag, _)| flags.intersects(*flag))
+        .map(|(_, reason)| reason)
+        .collect()
 }
 
 #[cfg(test)]
@@ -173,7 +189,7 @@ mod tests {
     #[test]
     fn each_flag_of_nvml_has_its_reason() {
         // The numbers are those of nvml.h, so that the names cannot both be wrong.
-        let of = |bits| Vec::from_iter(reasons(ThrottleReasons::from_bits_truncate(bits)));
+        let of = |bits| Vec::from_iter(reasons(bits));
         assert_eq!(of(0), []);
         assert_eq!(of(0x1), [], "idle");
         assert_eq!(of(0x4), [Throttle::PowerCap]);
@@ -182,6 +198,6 @@ mod tests {
         assert_eq!(of(0x8 | 0x40), [Throttle::Thermal, Throttle::HardwareSlowdown]);
         assert_eq!(of(0x8 | 0x80), [Throttle::HardwareSlowdown, Throttle::PowerBrake]);
         assert_eq!(of(0x10), [Throttle::Other]);
-        assert_eq!(of(1 << 40), [], "a flag of a later driver");
+        assert_eq!(of(1 << 40), [Throttle::Other], "a flag of a later driver");
     }
 }
