@@ -306,3 +306,9 @@ pub const EVENTS_AT_ONCE: usize = 256;
 /// Shares in a second that devices look for at most: of an easier target only the harder hashes count. Half of
 /// what may be sent.
 pub const SHARES_SOUGHT: f64 = 1000.0;
+
+/// Bytes of a file of Linux's sysfs: the kernel writes a page at most.
+pub const SYSFS_FILE: u64 = 4096;
+
+/// Entries of a folder of sysfs that are looked at. The one of processors has one for each.
+pub const SYSFS_ENTRIES: usize = 4096;
