@@ -5,15 +5,13 @@
 
 mod csv;
 mod figures;
-//mod html;
+mod html;
 mod lines;
 mod markdown;
 mod notes;
 mod table;
-//#[cfg(test)]
-//mod tests;
 
 pub use csv::csv;
-//pub use html::html;
+pub use html::html;
 pub use markdown::markdown;
 pub use table::table;

@@ -166,7 +166,7 @@ fn length(column: &Column) -> usize {
 }
 
 /// Without the middle: variants differ at their end, paths end in a name.
-fn shortened(text: &str, most: usize) -> String {
+pub(super) fn shortened(text: &str, most: usize) -> String {
     let length = text.chars().count();
     if length <= most {
         return text.to_owned();
