@@ -75,12 +75,23 @@ impl<'r> Overview<'r> {
         groups
     }
 
-    /// Whether the length of the batches tells subjects apart.
+    /// The devices of a record, with what they were reached through; with tags where they are several.
+    pub(super) fn devices(&self, record: usize) -> Vec<String> {
+        let mut groups = self.by_device();
+        groups.retain(|group| self.lines[group[0]].record == record);
+        let several = groups.len() > 1;
+        let device = |group: &Vec<usize>| {
+            let device = device(&self.lines[group[0]].subject.device);
+            if several { format!("{}: {device}", self.tags(group)) } else { device }
+        };
+        groups.iter().map(device).collect()
+    }
+
+    /// Whether the length of the batches tells subjects of a device apart.
     pub(super) fn batches_differ(&self) -> bool {
-        self.lines.windows(2).any(|pair| {
-            let [a, b] = [&pair[0], &pair[1]].map(|line| line.subject.batch_seconds);
-            a.total_cmp(&b).is_ne()
-        })
+        let length = |place: usize| self.lines[place].subject.batch_seconds;
+        let differ = |pair: &[usize]| length(pair[0]).total_cmp(&length(pair[1])).is_ne();
+        self.by_device().iter().any(|group| group.windows(2).any(differ))
     }
 
     /// Tags of some lines, `1 to 4 and 7`.
@@ -141,7 +152,8 @@ impl Line<'_> {
     }
 
     pub(super) fn spread(&self) -> String {
-        self.subject.estimate.as_ref().map_or_else(String::new, |e| percent(e.spread))
+        let estimate = self.subject.estimate.as_ref().filter(|estimate| estimate.rounds > 1);
+        estimate.map_or_else(String::new, |estimate| percent(estimate.spread))
     }
 
     /// The rate by the device's own clock.
@@ -157,8 +169,8 @@ impl Line<'_> {
 
     /// Joule for 10^9 hashes.
     pub(super) fn energy(&self) -> String {
-        let energy = self.subject.estimate.as_ref().and_then(|e| e.joule_per_gigahash);
-        energy.map(|energy| format!("{} J/GH", digits(energy))).unwrap_or_default()
+        let estimate = self.subject.estimate.as_ref();
+        estimate.and_then(|estimate| estimate.joule_per_gigahash).map(digits).unwrap_or_default()
     }
 
     pub(super) fn of_limit(&self) -> String {
@@ -182,11 +194,15 @@ impl Line<'_> {
         format!("{} of {expected}{wrong}", hits.found)
     }
 
-    /// Rounds that count, and those that are left out.
+    /// Rounds that count, of all.
     pub(super) fn rounds(&self) -> String {
         match &self.subject.estimate {
             Some(estimate) if estimate.left_out > 0 => {
-                format!("{}, {} left out", estimate.rounds, estimate.left_out)
+                format!(
+                    "{} of {}",
+                    estimate.rounds,
+                    estimate.rounds.saturating_add(estimate.left_out)
+                )
             }
             Some(estimate) => estimate.rounds.to_string(),
             None => self.subject.rounds.len().to_string(),
@@ -240,7 +256,7 @@ pub(super) fn about(record: &Record) -> [String; 2] {
 }
 
 /// A device, and what it was reached through.
-pub(super) fn device(facts: &Facts) -> String {
+fn device(facts: &Facts) -> String {
     let mut about = vec![facts.kind.to_string(), clean(&facts.backend)];
     about.dedup();
     about.extend(facts.driver.as_deref().map(clean));

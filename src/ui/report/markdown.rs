@@ -1,6 +1,6 @@
 //! For GitHub and its like.
 
-use super::lines::{Overview, about, device, record_tag};
+use super::lines::{Overview, about, record_tag};
 use super::notes::notes;
 use crate::bench::record::Record;
 
@@ -13,14 +13,15 @@ pub fn markdown(records: &[Record]) -> String {
         let tag = record_tag(records, place);
         let tag = if tag.is_empty() { tag } else { format!("**{tag}**: ") };
         let [what, when] = about(record);
-        blocks.push(format!("{tag}{}; {}", escaped(&what), escaped(&when)));
+        let devices =
+            overview.devices(place).into_iter().map(|text| format!("\n- {}", escaped(&text)));
+        blocks.push(format!(
+            "{tag}{}; {}\n{}",
+            escaped(&what),
+            escaped(&when),
+            devices.collect::<String>()
+        ));
     }
-    let devices = overview.by_device().into_iter().map(|group| {
-        let line = &overview.lines[group[0]];
-        format!("- {}", escaped(&device(&line.subject.device)))
-    });
-    let devices: Vec<String> = devices.collect();
-    blocks.push(devices.join("\n"));
     blocks.push(table(&overview));
     let notes = notes(&overview).into_iter().map(|note| {
         let text = escaped(&note.sentence(&overview));
@@ -41,7 +42,7 @@ const COLUMNS: [&str; 13] = [
     "spread",
     "device's own rate",
     "host overhead",
-    "energy",
+    "J/GH",
     "of limit",
     "hits",
     "rounds",

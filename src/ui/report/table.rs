@@ -2,12 +2,15 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::lines::{Line, Overview, about, device, record_tag};
+use super::lines::{Line, Overview, about, record_tag};
 use super::notes::{Note, notes};
 use crate::bench::record::{Figure, Record};
 
 /// Cells of a bar, at least and at most.
 const BAR: [usize; 2] = [8, 30];
+
+/// Cells between columns.
+const GAP: usize = 2;
 
 /// The fewest columns that can hold a report; a narrower terminal wraps it.
 const NARROWEST: usize = 40;
@@ -41,7 +44,6 @@ const LEGEND: &str = "Bars: the rate as a share of the fastest; ▓ and ░ are 
 
 fn head(overview: &Overview<'_>, width: Option<usize>) -> String {
     let mut lines = Vec::new();
-    let groups = overview.by_device();
     for (place, record) in overview.records.iter().enumerate() {
         let tag = record_tag(overview.records, place);
         let tag = if tag.is_empty() { tag } else { format!("{tag} ") };
@@ -49,15 +51,15 @@ fn head(overview: &Overview<'_>, width: Option<usize>) -> String {
         let [what, when] = about(record);
         lines.push(wrapped(&what, &tag, width));
         lines.push(wrapped(&when, &indent, width));
-        for group in groups.iter().filter(|group| overview.lines[group[0]].record == place) {
-            let facts = &overview.lines[group[0]].subject.device;
-            lines.push(wrapped(&device(facts), &indent, width));
+        for text in overview.devices(place) {
+            lines.push(wrapped(&text, &indent, width));
         }
     }
     lines.join("\n")
 }
 
 /// A column of the table.
+#[derive(Clone)]
 struct Column {
     head: &'static str,
     cells: Vec<String>,
@@ -82,35 +84,39 @@ impl Column {
     }
 }
 
+/// Characters that stay of a name in one table, and in two.
+const SHORTEST: [usize; 2] = [20, 12];
+
 fn tables(overview: &Overview<'_>, notes: &[Note], width: Option<usize>) -> Vec<String> {
-    let names = names(overview, notes);
-    let rates = [
-        Column::of(overview, "rate", Line::rate),
-        Column::of(overview, "95 %", Line::around),
-        Column {
-            head: "to fastest",
-            cells: (0..overview.lines.len()).map(|place| overview.beside_best(place)).collect(),
-            right: true,
-        },
-    ];
-    let figures = figures(overview);
-    let fixed = || rates.iter().chain(&figures);
-    let all = drawn(names.iter().chain(fixed()), None);
-    if width.is_none_or(|width| broadest(&all) + 2 + BAR[0] <= width) {
-        let room = width.map_or(BAR[1], |width| width - broadest(&all) - 2);
-        let bar = bars(overview, room);
-        let [first, second, third] = &rates;
-        let columns = names.iter().chain([first, second, &bar, third]).chain(&figures);
-        return vec![drawn(columns, width)];
+    let (names, rates, figures) = (names(overview, notes), rates(overview), figures(overview));
+    let all = [rates.clone(), figures.clone()].concat();
+    if let Some(one) = with_bars(overview, names.clone(), all, width, SHORTEST[0]) {
+        return vec![one];
     }
-    let width = width.unwrap_or(NARROWEST);
-    let names = fitted(names, &rates, width);
-    let room = width.saturating_sub(broadest(&drawn(names.iter().chain(&rates), None)) + 2);
-    let bar = bars(overview, room);
-    let [first, second, third] = &rates;
-    let above = drawn(names.iter().chain([first, second, &bar, third]), Some(width));
-    let below = drawn(names.first().into_iter().chain(&figures), Some(width));
-    vec![above, below]
+    let above = with_bars(overview, names.clone(), rates.clone(), width, SHORTEST[1]);
+    let above = above.unwrap_or_else(|| drawn(&[names.clone(), rates].concat(), width));
+    let tags = names.into_iter().take(1);
+    vec![above, drawn(&tags.chain(figures).collect::<Vec<_>>(), width)]
+}
+
+/// A table with bars behind the first two columns after the names, which are cut to at least `shortest`
+/// characters; `None` when it is too broad even so.
+fn with_bars(
+    overview: &Overview<'_>,
+    names: Vec<Column>,
+    mut rest: Vec<Column>,
+    width: Option<usize>,
+    shortest: usize,
+) -> Option<String> {
+    let Some(width) = width else {
+        rest.insert(2, bars(overview, BAR[1]));
+        return Some(drawn(&[names, rest].concat(), None));
+    };
+    let names = fitted(names, &rest, width, shortest);
+    let taken = broadest(&[names.clone(), rest.clone()].concat()) + GAP;
+    let room = width.checked_sub(taken).filter(|room| *room >= BAR[0])?;
+    rest.insert(2, bars(overview, room));
+    Some(drawn(&[names, rest].concat(), Some(width)))
 }
 
 /// What tells the subjects apart. A tag with a `!` has a loud note.
@@ -120,7 +126,8 @@ fn names(overview: &Overview<'_>, notes: &[Note]) -> Vec<Column> {
     let tags = tags.map(|(i, line)| format!("{}{}", line.tag, if loud(i) { " !" } else { "" }));
     let mut names = vec![Column { head: "", cells: tags.collect(), right: false }];
     if overview.by_device().len() > 1 {
-        names.push(Column::of(overview, "device", Line::device).to_the_left());
+        let device = |line: &Line<'_>| short_device(&line.device());
+        names.push(Column::of(overview, "device", device).to_the_left());
     }
     names.push(Column::of(overview, "kernel", Line::kernel).to_the_left());
     if overview.batches_differ() {
@@ -129,12 +136,31 @@ fn names(overview: &Overview<'_>, notes: &[Note]) -> Vec<Column> {
     names
 }
 
+/// The name of a device without its maker's, and without what it was reached through. The whole name
+/// stands above the table.
+fn short_device(name: &str) -> String {
+    let (short, _) = name.split_once(" (").unwrap_or((name, ""));
+    let makers = ["NVIDIA ", "GeForce ", "AMD ", "Radeon ", "Intel(R) "];
+    let short =
+        makers.iter().fold(short, |short, maker| short.strip_prefix(maker).unwrap_or(short));
+    if short.is_empty() { name.to_owned() } else { short.to_owned() }
+}
+
+fn rates(overview: &Overview<'_>) -> Vec<Column> {
+    let change = (0..overview.lines.len()).map(|place| overview.beside_best(place));
+    vec![
+        Column::of(overview, "rate", Line::rate),
+        Column::of(overview, "95 %", Line::around),
+        Column { head: "change", cells: change.collect(), right: true },
+    ]
+}
+
 fn figures(overview: &Overview<'_>) -> Vec<Column> {
     let mut figures = vec![
         Column::of(overview, "spread", Line::spread),
         Column::of(overview, "own rate", Line::device_rate),
-        Column::of(overview, "host", Line::host_overhead),
-        Column::of(overview, "energy", Line::energy),
+        Column::of(overview, "overhead", Line::host_overhead),
+        Column::of(overview, "J/GH", Line::energy),
         Column::of(overview, "of limit", Line::of_limit),
     ];
     figures.retain(Column::says_something);
@@ -144,13 +170,12 @@ fn figures(overview: &Overview<'_>) -> Vec<Column> {
 }
 
 /// Cuts names so that the bars have room beside them, the longest first.
-fn fitted(mut names: Vec<Column>, rates: &[Column], width: usize) -> Vec<Column> {
-    const SHORTEST: usize = 12;
+fn fitted(mut names: Vec<Column>, rest: &[Column], width: usize, shortest: usize) -> Vec<Column> {
     loop {
-        let taken = broadest(&drawn(names.iter().chain(rates), None)) + 2 + BAR[0];
+        let taken = broadest(&[&names, rest].concat()) + GAP + BAR[0];
         let longest = names.iter_mut().max_by_key(|column| length(column));
         let (Some(column), true) = (longest, taken > width) else { return names };
-        let keep = length(column).saturating_sub(taken - width).max(SHORTEST);
+        let keep = length(column).saturating_sub(taken - width).max(shortest);
         if keep >= length(column) {
             return names;
         }
@@ -175,34 +200,36 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     text.chars().take(begin).chain(['…']).chain(text.chars().skip(length - end)).collect()
 }
 
-fn drawn<'c>(columns: impl Iterator<Item = &'c Column>, width: Option<usize>) -> String {
-    let columns: Vec<&Column> = columns.collect();
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+fn drawn(columns: &[Column], width: Option<usize>) -> String {
+    let mut table = tabled(columns);
     if let Some(width) = width.and_then(|width| u16::try_from(width).ok()) {
         table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
     }
+    table.trim_fmt()
+}
+
+fn tabled(columns: &[Column]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
     table.set_header(columns.iter().map(|column| column.head));
     for row in 0..columns.first().map_or(0, |column| column.cells.len()) {
         table.add_row(columns.iter().map(|column| &column.cells[row]));
     }
-    let last = columns.len().saturating_sub(1);
     for (i, column) in columns.iter().enumerate() {
         let Some(drawn) = table.column_mut(i) else { continue };
         if column.right {
             drawn.set_cell_alignment(CellAlignment::Right);
         }
-        drawn.set_padding((u16::from(i > 0), u16::from(i < last)));
+        drawn.set_padding((if i > 0 { 2 } else { 0 }, 0));
     }
-    table.trim_fmt()
+    table
 }
 
 /// Columns of the terminal that a table takes.
-fn broadest(table: &str) -> usize {
-    let mut lines = Table::new();
-    lines.load_style(presets::NOTHING);
-    lines.add_row([table]);
-    lines.column_max_content_widths().first().map_or(0, |width| usize::from(*width))
+fn broadest(columns: &[Column]) -> usize {
+    let widths = tabled(columns).column_max_content_widths();
+    let gaps = GAP * columns.len().saturating_sub(1);
+    widths.iter().map(|width| usize::from(*width)).sum::<usize>() + gaps
 }
 
 fn bars(overview: &Overview<'_>, room: usize) -> Column {

@@ -7,7 +7,7 @@ use super::markup::Markup;
 use super::plot::{WIDTH, Words, bottom_axis, figure, label, line, rectangle, shortened};
 
 const LEFT: f64 = 14.0;
-const RIGHT: f64 = WIDTH - 14.0;
+const RIGHT: f64 = WIDTH - 24.0;
 const TOP: f64 = 8.0;
 const ROW: f64 = 38.0;
 

@@ -8,8 +8,10 @@ mod markup;
 mod plot;
 mod time;
 
+use std::fmt::Display;
+
 use super::figures::{digits, rate};
-use super::lines::{Line, Overview, about, device, record_tag, round_rate};
+use super::lines::{Line, Overview, about, record_tag, round_rate};
 use super::notes::{Note, notes, words};
 use crate::bench::record::{Record, Round};
 use markup::Markup;
@@ -68,6 +70,9 @@ fn body(page: &mut Markup, overview: &Overview<'_>, notes: &[Note]) {
     }
     origins(page, overview);
     remarks(page, overview, notes, true);
+    page.element("div", &[("class", &"plots")], |page| {
+        overview.by_device().iter().for_each(|group| heat::map(page, overview, group));
+    });
     page.around("h2", &[], "Results");
     results(page, overview);
     remarks(page, overview, notes, false);
@@ -76,7 +81,6 @@ fn body(page: &mut Markup, overview: &Overview<'_>, notes: &[Note]) {
 
 /// Machines, versions, settings and devices.
 fn origins(page: &mut Markup, overview: &Overview<'_>) {
-    let groups = overview.by_device();
     for (place, record) in overview.records.iter().enumerate() {
         page.element("section", &[("class", &"origin")], |page| {
             let tag = record_tag(overview.records, place);
@@ -86,8 +90,8 @@ fn origins(page: &mut Markup, overview: &Overview<'_>) {
             for text in about(record) {
                 page.around("p", &[], &text);
             }
-            for group in groups.iter().filter(|group| overview.lines[group[0]].record == place) {
-                page.around("p", &[], &device(&overview.lines[group[0]].subject.device));
+            for text in overview.devices(place) {
+                page.around("p", &[], &text);
             }
         });
     }
@@ -106,42 +110,55 @@ fn remarks(page: &mut Markup, overview: &Overview<'_>, notes: &[Note], loud: boo
 }
 
 /// A column of the table: its head and its cells.
-type Column = (&'static str, fn(&Line<'_>) -> String);
+type Column = (&'static str, fn(&Overview<'_>, usize) -> String);
 
-const COLUMNS: [Column; 12] = [
-    ("#", |line| line.tag.clone()),
-    ("device", |line| line.device()),
-    ("kernel", |line| line.kernel()),
-    ("batches", |line| line.batch()),
-    ("rate", |line| line.rate()),
-    ("95 % interval", |line| line.interval()),
-    ("spread", |line| line.spread()),
-    ("device's own rate", |line| line.device_rate()),
-    ("host overhead", |line| line.host_overhead()),
-    ("energy", |line| line.energy()),
-    ("of limit", |line| line.of_limit()),
-    ("hits", |line| line.hits()),
+const COLUMNS: [Column; 14] = [
+    ("#", |all, place| all.lines[place].tag.clone()),
+    (DEVICE, |all, place| all.lines[place].device()),
+    ("kernel", |all, place| all.lines[place].kernel()),
+    (BATCHES, |all, place| all.lines[place].batch()),
+    ("rate", |all, place| all.lines[place].rate()),
+    ("95 % interval", |all, place| all.lines[place].interval()),
+    ("to fastest", |all, place| all.beside_best(place)),
+    ("spread", |all, place| all.lines[place].spread()),
+    ("device's own rate", |all, place| all.lines[place].device_rate()),
+    ("host overhead", |all, place| all.lines[place].host_overhead()),
+    ("J/GH", |all, place| all.lines[place].energy()),
+    ("of limit", |all, place| all.lines[place].of_limit()),
+    ("hits", |all, place| all.lines[place].hits()),
+    ("rounds", |all, place| all.lines[place].rounds()),
 ];
 
+/// Not shown where they are the same for all.
+const DEVICE: &str = "device";
+const BATCHES: &str = "batches";
+
 fn results(page: &mut Markup, overview: &Overview<'_>) {
-    let heads = COLUMNS.iter().map(|(head, _)| *head).chain(["rounds", "to fastest"]);
+    let (devices, batches) = (overview.by_device().len() > 1, overview.batches_differ());
+    let mut columns = COLUMNS.to_vec();
+    columns.retain(|(head, _)| match *head {
+        DEVICE => devices,
+        BATCHES => batches,
+        _ => true,
+    });
+    let class = |head: &str| if matches!(head, DEVICE | "kernel") { "text" } else { "" };
     page.element("div", &[("class", &"scroll")], |page| {
         page.element("table", &[("class", &"results")], |page| {
             page.element("thead", &[], |page| {
                 page.element("tr", &[], |page| {
-                    heads.for_each(|head| page.around("th", &[("scope", &"col")], head));
+                    for (head, _) in &columns {
+                        page.around("th", &[("scope", &"col"), ("class", &class(head))], head);
+                    }
                 });
             });
             page.element("tbody", &[], |page| {
-                for (place, line) in overview.lines.iter().enumerate() {
-                    let class = if overview.best == Some(place) { "fastest" } else { "" };
-                    page.element("tr", &[("class", &class)], |page| {
-                        let cells = COLUMNS.iter().map(|(head, cell)| (*head, cell(line)));
-                        let beside = overview.beside_best(place);
-                        for (head, cell) in
-                            cells.chain([("rounds", line.rounds()), ("to fastest", beside)])
-                        {
-                            page.around("td", &[("data-label", &head)], &cell);
+                for place in 0..overview.lines.len() {
+                    let row = if overview.best == Some(place) { "fastest" } else { "" };
+                    page.element("tr", &[("class", &row)], |page| {
+                        for (head, cell) in &columns {
+                            let about: [(&str, &dyn Display); 2] =
+                                [("data-label", head), ("class", &class(head))];
+                            page.around("td", &about, &cell(overview, place));
                         }
                     });
                 }
@@ -151,13 +168,9 @@ fn results(page: &mut Markup, overview: &Overview<'_>) {
 }
 
 fn plots(page: &mut Markup, overview: &Overview<'_>) {
-    let groups = overview.by_device();
     page.around("h2", &[], "Kernels compared");
     page.element("div", &[("class", &"plots")], |page| {
-        for group in &groups {
-            heat::map(page, overview, group);
-            boxes::boxes(page, overview, group);
-        }
+        overview.by_device().iter().for_each(|group| boxes::boxes(page, overview, group));
     });
     page.around("h2", &[], "Measured against the limit");
     page.element("div", &[("class", &"plots")], |page| limit::limits(page, overview));
@@ -170,7 +183,7 @@ fn plots(page: &mut Markup, overview: &Overview<'_>) {
     page.around(
         "p",
         &[],
-        "Dots are rounds: full ones count, crossed red ones are left out as throttled, orange ones are outliers. \
+        "Dots are rounds: full ones count, hollow red ones are left out as throttled, orange ones are outliers. \
          The line is the median, the band its 95 % interval. The axes do not begin at zero.",
     );
     if measured.len() <= OPEN_PLOTS {

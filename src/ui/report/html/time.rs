@@ -139,7 +139,7 @@ fn hint(place: usize, round: &Round, figure: f64) -> String {
 fn panel(page: &mut Markup, subject: &Subject, sensor: &Sensor, times: &Axis, top: f64) {
     let points = series(subject, sensor);
     let axis = Axis::around(points.iter().map(|[_, value]| *value), top + SENSOR_HEIGHT, top);
-    left_axis(page, &axis, &axis.labels(2, 1.0), [LEFT, RIGHT]);
+    left_axis(page, &axis, &axis.labels(3, 1.0), [LEFT, RIGHT]);
     label(page, [4.0, top - 6.0], "tick", &format!("{}, {}", sensor.name, sensor.unit));
     let points = points.iter().step_by(stride(points.len()));
     let places: Vec<String> = points
