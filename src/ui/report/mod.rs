@@ -10,6 +10,8 @@ mod lines;
 mod markdown;
 mod notes;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use csv::csv;
 pub use html::html;

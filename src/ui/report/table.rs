@@ -255,7 +255,7 @@ fn bar(rate: Figure, most: f64, cells: usize) -> String {
     };
     let median = eighths(rate.median);
     let [low, high] = rate.interval.map_or([median; 2], |i| [eighths(i.low), eighths(i.high)]);
-    if low.div_ceil(8) >= high.div_ceil(8) {
+    if high.saturating_sub(low) < 8 {
         return format!("{}{}", "█".repeat(median / 8), EIGHTHS[median % 8]);
     }
     let middle = median.div_ceil(8).clamp(low / 8, high.div_ceil(8));
@@ -297,7 +297,7 @@ mod tests {
             bar(Figure { median, interval: Some(Interval { low, high }) }, 100.0, 10)
         };
         assert_eq!(of(50.0, 49.9, 50.0), "█████");
-        assert_eq!(of(56.0, 55.9, 56.1), "█████▌");
+        assert_eq!(of(56.0, 55.9, 56.1), "█████▋");
         assert_eq!(of(50.0, 30.0, 80.0), "███▓▓░░░");
         assert_eq!(of(100.0, 80.0, 100.0), "████████▓▓");
         assert_eq!(of(1e-9, 0.0, 1e-9), "");

@@ -5,6 +5,7 @@ use super::super::lines::{Line, Overview};
 use super::axis::Axis;
 use super::markup::Markup;
 use super::plot::{WIDTH, Words, bottom_axis, figure, label, line, rectangle, shortened};
+use crate::ui::text::clean;
 
 const LEFT: f64 = 14.0;
 const RIGHT: f64 = WIDTH - 24.0;
@@ -31,8 +32,7 @@ pub(super) fn limits(page: &mut Markup, overview: &Overview<'_>) {
     let words = Words {
         title: "Rate as a share of the limit",
         description: &format!("{}.", each.collect::<Vec<_>>().join("; ")),
-        caption: "The limit is what the arithmetic units could do if nothing else held them up; its formula is \
-                  in the notes.",
+        caption: &formulas(overview),
     };
     let batches = overview.batches_differ();
     figure(page, &words, [WIDTH, bottom + 22.0], |page| {
@@ -53,6 +53,24 @@ pub(super) fn limits(page: &mut Markup, overview: &Overview<'_>) {
         let x = axis.at(1.0);
         line(page, [x, TOP], [x, bottom], "limit");
     });
+}
+
+/// How the limits are calculated, once for all lines of which it is the same.
+fn formulas(overview: &Overview<'_>) -> String {
+    let mut formulas: Vec<(String, Vec<usize>)> = Vec::new();
+    for (place, line) in overview.lines.iter().enumerate() {
+        let Some(limit) = &line.subject.limit else { continue };
+        let text = format!("{} = {}", rate(limit.hashes_per_second), clean(&limit.formula));
+        match formulas.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, places)) => places.push(place),
+            None => formulas.push((text, vec![place])),
+        }
+    }
+    let each = formulas.iter().map(|(text, places)| format!("{}: {text}.", overview.tags(places)));
+    format!(
+        "What the arithmetic units could do if nothing else held them up. {}",
+        each.collect::<Vec<_>>().join(" ")
+    )
 }
 
 fn shares(axis: &Axis) -> Vec<(f64, String)> {

@@ -129,17 +129,17 @@ const COLUMNS: [Column; 14] = [
     ("rounds", |all, place| all.lines[place].rounds()),
 ];
 
-/// Not shown where they are the same for all.
+/// Not shown where they are the same for all. No column is shown that says nothing.
 const DEVICE: &str = "device";
 const BATCHES: &str = "batches";
 
 fn results(page: &mut Markup, overview: &Overview<'_>) {
     let (devices, batches) = (overview.by_device().len() > 1, overview.batches_differ());
     let mut columns = COLUMNS.to_vec();
-    columns.retain(|(head, _)| match *head {
+    columns.retain(|(head, cell)| match *head {
         DEVICE => devices,
         BATCHES => batches,
-        _ => true,
+        _ => (0..overview.lines.len()).any(|place| !cell(overview, place).is_empty()),
     });
     let class = |head: &str| if matches!(head, DEVICE | "kernel") { "text" } else { "" };
     page.element("div", &[("class", &"scroll")], |page| {
@@ -171,9 +171,8 @@ fn plots(page: &mut Markup, overview: &Overview<'_>) {
     page.around("h2", &[], "Kernels compared");
     page.element("div", &[("class", &"plots")], |page| {
         overview.by_device().iter().for_each(|group| boxes::boxes(page, overview, group));
+        limit::limits(page, overview);
     });
-    page.around("h2", &[], "Measured against the limit");
-    page.element("div", &[("class", &"plots")], |page| limit::limits(page, overview));
     let measured: Vec<&Line<'_>> =
         overview.lines.iter().filter(|line| !line.subject.rounds.is_empty()).collect();
     if measured.is_empty() {
