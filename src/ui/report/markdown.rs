@@ -22,7 +22,9 @@ pub fn markdown(records: &[Record]) -> String {
             devices.collect::<String>()
         ));
     }
-    blocks.push(table(&overview));
+    if !overview.lines.is_empty() {
+        blocks.push(table(&overview));
+    }
     let notes = notes(&overview).into_iter().map(|note| {
         let text = escaped(&note.sentence(&overview));
         if note.loud { format!("- **{text}**") } else { format!("- {text}") }

@@ -97,12 +97,12 @@ fn checksums(overview: &Overview<'_>, notes: &mut Vec<Note>) {
         }
         let each: Vec<String> = sums
             .iter()
-            .map(|(sum, lines)| format!("{} has {}", overview.tags(lines), short(sum)))
+            .map(|(sum, lines)| format!("{} on {}", short(sum), overview.tags(lines)))
             .collect();
         let text = format!(
             "CHECKSUMS DIFFER over {work}: {}. At least one of them computes wrongly; trust none of \
              their rates before that is explained.",
-            listed(&each)
+            each.join("; ")
         );
         notes.push(Note { lines: Vec::new(), loud: true, text });
     }

@@ -75,7 +75,7 @@ impl Column {
         Self { head, cells: overview.lines.iter().map(cell).collect(), right: true }
     }
 
-    fn to_the_left(self) -> Self {
+    fn left(self) -> Self {
         Self { right: false, ..self }
     }
 
@@ -127,9 +127,9 @@ fn names(overview: &Overview<'_>, notes: &[Note]) -> Vec<Column> {
     let mut names = vec![Column { head: "", cells: tags.collect(), right: false }];
     if overview.by_device().len() > 1 {
         let device = |line: &Line<'_>| short_device(&line.device());
-        names.push(Column::of(overview, "device", device).to_the_left());
+        names.push(Column::of(overview, "device", device).left());
     }
-    names.push(Column::of(overview, "kernel", Line::kernel).to_the_left());
+    names.push(Column::of(overview, "kernel", Line::kernel).left());
     if overview.batches_differ() {
         names.push(Column::of(overview, "batch", Line::batch));
     }
@@ -239,7 +239,7 @@ fn bars(overview: &Overview<'_>, room: usize) -> Column {
     let most = ends.map(|rate| rate.interval.map_or(rate.median, |i| i.high.max(rate.median)));
     let most = most.fold(0.0, f64::max);
     let bar = |line: &Line<'_>| line.rate.map_or_else(String::new, |rate| bar(rate, most, cells));
-    Column::of(overview, "", bar).to_the_left()
+    Column::of(overview, "", bar).left()
 }
 
 /// A bar up to the median, in eighths of a cell; an interval of more than a cell is shaded.

@@ -64,8 +64,8 @@ fn what_puts_a_result_in_question_is_loud_everywhere() {
     let records = [record];
     for text in [table(&records, None), markdown(&records), html(&records)] {
         for told in [
-            "CHECKSUMS DIFFER over the first 4,096 hashes of seed 7: 1 and 2 has 00112233445566aa and 3 has \
-             ffffffffffffffff",
+            "CHECKSUMS DIFFER over the first 4,096 hashes of seed 7: 00112233445566aa on 1 and 2; \
+             ffffffffffffffff on 3",
             "2: 3 of 43 hits were WRONG",
             "40 hits where 100.0 are expected are fewer than expected; it loses hits",
             "The run was stopped before its end",

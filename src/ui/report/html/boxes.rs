@@ -15,7 +15,7 @@ const ROW: f64 = 46.0;
 const MOST_POINTS: usize = 400;
 
 /// The five figures of a box.
-struct Quartiles {
+struct FiveFigures {
     whiskers: [f64; 2],
     quartiles: [f64; 2],
     median: f64,
@@ -62,7 +62,7 @@ fn counted(line: &Line<'_>) -> Vec<f64> {
 }
 
 fn draw(page: &mut Markup, of: &Line<'_>, rates: &[f64], axis: &Axis, middle: f64) {
-    let Some(five) = quartiles(rates) else {
+    let Some(five) = five_figures(rates) else {
         return label(page, [LEFT, middle + 4.0], "tick", "no round counts");
     };
     let [low, high] = five.whiskers.map(|end| axis.at(end));
@@ -91,7 +91,7 @@ fn draw(page: &mut Markup, of: &Line<'_>, rates: &[f64], axis: &Axis, middle: f6
     }
 }
 
-fn quartiles(sorted: &[f64]) -> Option<Quartiles> {
+fn five_figures(sorted: &[f64]) -> Option<FiveFigures> {
     let [first, median, third] = [0.25, 0.5, 0.75].map(|share| quantile(sorted, share));
     let (first, median, third) = (first?, median?, third?);
     let reach = 1.5 * (third - first);
@@ -99,12 +99,12 @@ fn quartiles(sorted: &[f64]) -> Option<Quartiles> {
     let high = sorted.iter().rev().copied().find(|rate| *rate <= third + reach)?;
     // Between few rounds a quartile may lie beyond the last one that is near.
     let whiskers = [low.min(first), high.max(third)];
-    Some(Quartiles { whiskers, quartiles: [first, third], median })
+    Some(FiveFigures { whiskers, quartiles: [first, third], median })
 }
 
 fn described(lines: &[&Line<'_>], rates: &[Vec<f64>]) -> String {
     let each = lines.iter().zip(rates).filter_map(|(line, rates)| {
-        let five = quartiles(rates)?;
+        let five = five_figures(rates)?;
         let (factor, unit) = rate_unit(five.median);
         let [first, third] = five.quartiles.map(|quartile| digits(quartile / factor));
         let median = digits(five.median / factor);

@@ -224,7 +224,9 @@ fn rounds(page: &mut Markup, line: &Line<'_>) {
                 });
                 for (place, round) in all.iter().enumerate().take(MOST_ROUNDS) {
                     page.element("tr", &[], |page| {
-                        cells(place, round).iter().for_each(|cell| page.around("td", &[], cell));
+                        for cell in cells(place, round) {
+                            page.around("td", &[], &cell);
+                        }
                     });
                 }
             });
