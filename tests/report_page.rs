@@ -1,5 +1,7 @@
 //! The page of a benchmark in a real browser. The records are examples; their figures are invented.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
 #[path = "common/ledger.rs"]
 mod ledger;
 

@@ -1,5 +1,7 @@
 //! For the terminal.
 
+use std::collections::BTreeSet;
+
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::lines::{Line, Overview, about, record_tag};
@@ -169,7 +171,7 @@ fn figures(overview: &Overview<'_>) -> Vec<Column> {
     figures
 }
 
-/// Cuts names so that the bars have room beside them, the longest first.
+/// Cuts names so that the bars have room beside them, the longest first, as long as they stay different.
 fn fitted(mut names: Vec<Column>, rest: &[Column], width: usize, shortest: usize) -> Vec<Column> {
     loop {
         let taken = broadest(&[&names, rest].concat()) + GAP + BAR[0];
@@ -179,10 +181,16 @@ fn fitted(mut names: Vec<Column>, rest: &[Column], width: usize, shortest: usize
         if keep >= length(column) {
             return names;
         }
-        for cell in &mut column.cells {
-            *cell = shortened(cell, keep);
+        let cut: Vec<String> = column.cells.iter().map(|cell| shortened(cell, keep)).collect();
+        if distinct(&cut) < distinct(&column.cells) {
+            return names;
         }
+        column.cells = cut;
     }
+}
+
+fn distinct(cells: &[String]) -> usize {
+    cells.iter().collect::<BTreeSet<_>>().len()
 }
 
 /// The most characters of a cell.

@@ -54,6 +54,18 @@ fn no_line_is_wider_than_the_terminal() {
 }
 
 #[test]
+fn names_are_cut_only_while_they_stay_different() {
+    let name = |middle: &str| format!("std-literal-{middle}-majshare-split-w64");
+    let both = |first: &str, second: &str| {
+        let subjects = vec![subject(&name(first), 1e6), subject(&name(second), 1e6)];
+        table(&[record(subjects)], Some(80))
+    };
+    assert!(both("chor", "chor").contains('…'));
+    let text = both("chor", "what");
+    assert!(text.contains(&name("chor")) && text.contains(&name("what")), "{text}");
+}
+
+#[test]
 fn what_puts_a_result_in_question_is_loud_everywhere() {
     let mut liar = subject("liar", 1e6);
     liar.hits = Hits { expected: 100.0, found: 40, wrong: 3, p_value: 1e-12 };
