@@ -1,4 +1,5 @@
 //! How things look to a person.
 
 pub mod progress;
+pub mod report;
 pub mod text;

@@ -1,0 +1,261 @@
+//! What a reader must know besides the figures, in sentences.
+
+use std::collections::BTreeMap;
+
+use super::figures::{percent, rate, time};
+use super::lines::{Line, Overview, listed, record_tag, round_rate};
+use crate::bench::record::{Estimate, Round, Subject};
+use crate::device::sensors::Throttle;
+use crate::ui::text::{clean, count};
+
+/// A number of hits is told as unlikely when so unusual a one is rarer than this.
+const UNLIKELY: f64 = 0.001;
+
+/// A difference between openings is told from here on, as a share of the rate.
+const OPENINGS_DIFFER: f64 = 0.005;
+
+/// Outliers that are named one by one.
+const NAMED: usize = 5;
+
+/// A remark.
+pub(super) struct Note {
+    /// The lines that it is about, by place; none when it is about all together.
+    pub(super) lines: Vec<usize>,
+    /// Whether it puts the result in question.
+    pub(super) loud: bool,
+    /// The remark, cleaned.
+    pub(super) text: String,
+}
+
+impl Note {
+    /// The remark after the tags of what it is about.
+    pub(super) fn sentence(&self, overview: &Overview<'_>) -> String {
+        match self.lines.as_slice() {
+            [] => self.text.clone(),
+            lines => format!("{}: {}", overview.tags(lines), self.text),
+        }
+    }
+}
+
+/// All remarks, the loud ones first.
+pub(super) fn notes(overview: &Overview<'_>) -> Vec<Note> {
+    let mut notes: Vec<Note> = Vec::new();
+    interrupted(overview, &mut notes);
+    checksums(overview, &mut notes);
+    as_fast(overview, &mut notes);
+    for (place, line) in overview.lines.iter().enumerate() {
+        let loud = trouble(line.subject).into_iter().map(|text| (true, text));
+        let quiet = doubts(line).into_iter().chain(unknowns(line.subject));
+        for (loud, text) in loud.chain(quiet.map(|text| (false, text))) {
+            // The same of several subjects is told once.
+            let known = notes.iter_mut().find(|note| !note.lines.is_empty() && note.text == text);
+            match known {
+                Some(note) => note.lines.push(place),
+                None => notes.push(Note { lines: vec![place], loud, text }),
+            }
+        }
+    }
+    notes.sort_by_key(|note| !note.loud);
+    notes
+}
+
+fn interrupted(overview: &Overview<'_>, notes: &mut Vec<Note>) {
+    for (place, record) in overview.records.iter().enumerate() {
+        if record.interrupted {
+            let tag = record_tag(overview.records, place);
+            let run = if tag.is_empty() { "The run".to_owned() } else { format!("The run {tag}") };
+            let text =
+                format!("{run} was stopped before its end; what was measured until then counts.");
+            notes.push(Note { lines: Vec::new(), loud: true, text });
+        }
+    }
+}
+
+/// Subjects that did the same work must have the same checksum.
+fn checksums(overview: &Overview<'_>, notes: &mut Vec<Note>) {
+    let mut works: BTreeMap<(u64, u64), BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
+    let mut without = Vec::new();
+    for (place, line) in overview.lines.iter().enumerate() {
+        let Some(proof) = &line.subject.proof else {
+            without.push(place);
+            continue;
+        };
+        let seed = overview.records[line.record].settings.seed;
+        let sums = works.entry((seed, proof.hashes)).or_default();
+        sums.entry(&proof.checksum).or_default().push(place);
+    }
+    for ((seed, hashes), sums) in &works {
+        let work = format!("the first {} hashes of seed {seed}", count(*hashes));
+        let short = |sum: &str| clean(sum).chars().take(16).collect::<String>();
+        if sums.len() == 1 {
+            for (sum, lines) in sums {
+                let agree = if lines.len() > 1 { ", the same on each" } else { "" };
+                let text = format!("Checksum {} over {work}{agree}.", short(sum));
+                notes.push(Note { lines: lines.clone(), loud: false, text });
+            }
+            continue;
+        }
+        let each: Vec<String> = sums
+            .iter()
+            .map(|(sum, lines)| format!("{} on {}", short(sum), overview.tags(lines)))
+            .collect();
+        let text = format!(
+            "CHECKSUMS DIFFER over {work}: {}. At least one of them computes wrongly; trust none of \
+             their rates before that is explained.",
+            each.join("; ")
+        );
+        notes.push(Note { lines: Vec::new(), loud: true, text });
+    }
+    if !without.is_empty() {
+        let text = "There is no checksum: the work for it was not done.".to_owned();
+        notes.push(Note { lines: without, loud: false, text });
+    }
+}
+
+/// Who cannot be told from the fastest.
+fn as_fast(overview: &Overview<'_>, notes: &mut Vec<Note>) {
+    let Some(best) = overview.best else { return };
+    let interval = |line: &Line<'_>| line.rate.and_then(|rate| rate.interval);
+    let Some(fastest) = interval(&overview.lines[best]) else { return };
+    let reaches = |line: &Line<'_>| interval(line).is_some_and(|i| i.high >= fastest.low);
+    let lines = overview.lines.iter().enumerate();
+    let rivals: Vec<usize> =
+        lines.filter(|(i, line)| *i != best && reaches(line)).map(|(i, _)| i).collect();
+    if !rivals.is_empty() {
+        let tag = &overview.lines[best].tag;
+        let text = format!("May be as fast as {tag}: the 95 % intervals overlap.");
+        notes.push(Note { lines: rivals, loud: false, text });
+    }
+}
+
+/// What puts the result in question.
+fn trouble(subject: &Subject) -> Vec<String> {
+    let mut told = Vec::new();
+    if let Some(error) = &subject.error {
+        told.push(format!("Ended early: {}", sentence(error)));
+    }
+    let hits = &subject.hits;
+    if hits.wrong > 0 {
+        let all = count(hits.found.saturating_add(hits.wrong));
+        let wrong = count(hits.wrong);
+        told.push(format!("{wrong} of {all} hits were WRONG. The device miscalculates."));
+    }
+    if hits.p_value < UNLIKELY {
+        let direction = if super::figures::real(hits.found) < hits.expected {
+            "fewer than expected; it loses hits"
+        } else {
+            "more than expected; it counts wrongly"
+        };
+        let found = count(hits.found);
+        let expected = super::figures::digits(hits.expected);
+        told.push(format!(
+            "{found} hits where {expected} are expected are {direction}, unless chance made it \
+             (p = {:.1e}).",
+            hits.p_value
+        ));
+    }
+    told
+}
+
+/// What makes its figures less certain.
+fn doubts(line: &Line<'_>) -> Vec<String> {
+    let subject = line.subject;
+    let mut told = Vec::new();
+    match subject.warm_up {
+        Some(warm_up) if !warm_up.steady => told.push(format!(
+            "The rate was not steady at the end of the warm-up of {}.",
+            time(warm_up.seconds)
+        )),
+        None if subject.error.is_none() => told.push("It did not end its warm-up.".to_owned()),
+        _ => {}
+    }
+    told.extend(throttled(&subject.rounds));
+    let Some(estimate) = &subject.estimate else {
+        if subject.error.is_none() {
+            told.push("No round counts, so it has no rate.".to_owned());
+        }
+        return told;
+    };
+    if line.rate.is_some_and(|rate| rate.interval.is_none()) {
+        told.push("Too few rounds for an interval.".to_owned());
+    }
+    told.extend(outliers(estimate, &subject.rounds));
+    if let Some(spread) = estimate.opening_spread.filter(|spread| *spread >= OPENINGS_DIFFER) {
+        told.push(format!(
+            "The rate differs by {} from opening to opening, beyond the noise of the rounds.",
+            percent(spread)
+        ));
+    }
+    told
+}
+
+fn throttled(rounds: &[Round]) -> Option<String> {
+    let left_out: Vec<&Round> = rounds.iter().filter(|round| round.left_out).collect();
+    if left_out.is_empty() {
+        return None;
+    }
+    let mut reasons: BTreeMap<Throttle, usize> = BTreeMap::new();
+    for reason in left_out.iter().flat_map(|round| round.throttle.iter().flatten()) {
+        *reasons.entry(*reason).or_default() += 1;
+    }
+    let reasons: Vec<String> =
+        reasons.iter().map(|(reason, rounds)| format!("{} in {rounds}", words(*reason))).collect();
+    let reasons =
+        if reasons.is_empty() { String::new() } else { format!(": {}", listed(&reasons)) };
+    let verb = if left_out.len() == 1 { "is" } else { "are" };
+    let all = rounds.len();
+    Some(format!("{} of {all} rounds {verb} left out as throttled{reasons}.", left_out.len()))
+}
+
+/// A reason as the JSON has it, such as `power cap`.
+pub(super) fn words(reason: Throttle) -> String {
+    let name = serde_json::to_value(reason).ok();
+    let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or("an unknown reason");
+    name.replace('_', " ")
+}
+
+fn outliers(estimate: &Estimate, rounds: &[Round]) -> Option<String> {
+    let named = estimate.outliers.iter().filter_map(|place| Some((*place, rounds.get(*place)?)));
+    let mut named: Vec<String> = named
+        .map(|(place, round)| {
+            let rate = round_rate(round).map(rate).unwrap_or_default();
+            format!("round {} ({rate})", place + 1)
+        })
+        .collect();
+    if named.is_empty() {
+        return None;
+    }
+    if named.len() > NAMED {
+        let more = named.len() - NAMED;
+        named.truncate(NAMED);
+        named.push(format!("{more} more"));
+    }
+    Some(format!("Far from the other rounds, but counted: {}.", listed(&named)))
+}
+
+/// What is not known, and how the rest is known.
+fn unknowns(subject: &Subject) -> Vec<String> {
+    let mut told = Vec::new();
+    if subject.estimate.as_ref().is_some_and(|estimate| estimate.device_rate.is_none()) {
+        told.push(
+            "No timestamps of the device: its own rate and the host's overhead are unknown."
+                .to_owned(),
+        );
+    }
+    if subject.readings.is_empty() {
+        told.push(format!("No readings of sensors: {}", sentence(&subject.sensors)));
+    }
+    if let Some(limit) = &subject.limit {
+        let most = rate(limit.hashes_per_second);
+        told.push(format!("Limit {most}: {}", sentence(&limit.formula)));
+    } else if subject.error.is_none() {
+        told.push("Its limit is not known.".to_owned());
+    }
+    told
+}
+
+/// Foreign text as the end of a sentence.
+fn sentence(text: &str) -> String {
+    let text = clean(text.trim());
+    if text.ends_with(['.', '!', '?']) { text } else { format!("{text}.") }
+}
