@@ -9,8 +9,8 @@ use super::{Device, DeviceError, DeviceInfo, within};
 use crate::chain::{self, KNOWN_BLOCKS};
 use crate::limits::SELFTEST_DEADLINE;
 use crate::work::{
-    Assignment, Batch, Coverage, DeviceSpan, Filter, Headers, Hit, Job, JobId, Nonces, Region,
-    Rolls, Scan, rate, verify,
+    Assignment, Batch, Coverage, DeviceSpan, Filter, Hit, Job, JobId, Nonces, Region, Rolls, Scan,
+    rate, verify,
 };
 
 /// Bits of the version that roll in the headers of a measurement: as many as the widest kernel takes.
@@ -305,6 +305,7 @@ mod tests {
 
     use super::*;
     use crate::device::sim::{Fault, Script, Sim};
+    use crate::work::Headers;
 
     const TIME: Duration = Duration::from_millis(20);
     const BATCH: Duration = Duration::from_millis(2);
