@@ -79,6 +79,22 @@ pub const HEADER_LINE: u64 = 4096;
 /// the expected count, and a scan that passes it ends with an error rather than with a partial list.
 pub const HITS_PER_SCAN: usize = 1 << 20;
 
+/// Readings of the sensors of a device that a benchmark keeps: an hour at five a second. Of a longer run every
+/// second one is dropped.
+pub const READINGS: usize = 18_000;
+
+/// Bytes of a saved benchmark. One of an hour with ten kernels has some MiB.
+pub const BENCHMARK_FILE: u64 = 64 << 20;
+
+/// Kernels times devices times batch lengths of one benchmark: each is open during the run.
+pub const SUBJECTS: usize = 256;
+
+/// The longest measurement of one subject of a benchmark.
+pub const BENCHMARK_TIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Openings of one subject of a benchmark.
+pub const OPENINGS: u32 = 1000;
+
 /// Length of a saved tuning result. One of a hundred kernels takes 40 KiB.
 pub const TUNING_FILE: u64 = 1 << 20;
 

@@ -9,7 +9,7 @@ use super::{Failure, output};
 use crate::device::gpu::{Compiled, Counts, Executable};
 use crate::kernel::assembly::{LoopCost, loops};
 use crate::kernel::model::{Family, GPUS, Gpu, Maker, Pipes};
-use crate::kernel::{Body, Forms, Kernel, Layout, Rotate, Test, Variant};
+use crate::kernel::{Body, Layout, Test, Variant};
 use crate::runtime::Stop;
 use crate::ui::text::clean;
 
@@ -72,6 +72,21 @@ enum Source {
     Compiler,
     /// The kernel's operations.
     Operations,
+}
+
+/// Vector instructions per hash of a variant as the machine's first Vulkan device compiles it, with that
+/// device's name. `None` where the driver does not tell.
+///
+/// # Errors
+///
+/// When it is stopped meanwhile.
+pub(super) fn valu_per_hash(
+    variant: Variant,
+    stop: &Stop,
+) -> Result<Option<(String, f64)>, Failure> {
+    let outcome = Compiler::new(None, None)?.compile(variant, stop)?;
+    let row = Row::new(variant, outcome);
+    Ok(row.device.zip(row.valu_per_hash))
 }
 
 /// How often what is in a kernel's text is done.
@@ -207,22 +222,13 @@ fn limits(variant: Variant, device: &str, valu: Option<f64>) -> Vec<Limit> {
     let family = Family::of(device).map(Maker::Amd);
     let source = if family.is_some() { Source::Compiler } else { Source::Operations };
     let maker = family.unwrap_or(Maker::Nvidia);
-    let pipes = pipes(variant);
+    let pipes = Pipes::of_variant(variant);
     let limit = |gpu: &Gpu| match source {
         Source::Compiler => valu.and_then(|valu| gpu.limit_of_compiled(valu)),
         Source::Operations => pipes.and_then(|pipes| gpu.limit_of_pipes(pipes)),
     };
     let gpus = GPUS.iter().filter(|gpu| gpu.maker == maker);
     gpus.map(|gpu| Limit { gpu: gpu.name, hashes_per_second: limit(gpu), source }).collect()
-}
-
-/// Known where the rotations are written so that NVIDIA's compiler makes one instruction of each.
-fn pipes(variant: Variant) -> Option<Pipes> {
-    let Body::Derived(_, Forms { rotate: Rotate::Literal, add, .. }) = variant.body else {
-        return None;
-    };
-    let cost = Kernel::new(variant).cost?;
-    Some(Pipes::of(&cost, add.multiply_add_percent()))
 }
 
 fn tables(rows: &[Row]) -> Result<(), Failure> {

@@ -77,6 +77,13 @@ pub struct Meter {
     fresh: u64,
 }
 
+/// What of a job a meter has not tested.
+#[derive(Debug, Clone)]
+pub struct Untested {
+    rest: Vec<Region>,
+    fresh: u64,
+}
+
 /// By what time is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Time {
@@ -126,10 +133,16 @@ impl Meter {
         self.driver.info()
     }
 
+    /// What of the job was not tested yet.
+    #[must_use]
+    pub fn untested(&self) -> Untested {
+        Untested { rest: self.rest.clone(), fresh: self.fresh }
+    }
+
     /// Goes on where another meter of the same job ended, so that no hash is tested twice.
     #[must_use]
-    pub fn following(self, other: &Self) -> Self {
-        Self { rest: other.rest.clone(), fresh: other.fresh, ..self }
+    pub fn going_on(self, Untested { rest, fresh }: Untested) -> Self {
+        Self { rest, fresh, ..self }
     }
 
     /// Keeps the device busy for `time`, then waits until it is idle.

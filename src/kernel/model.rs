@@ -6,7 +6,7 @@
 //! full first decides. Its compiler's assembly is not to be had, so those counts come from the kernel's
 //! operations.
 
-use super::Cost;
+use super::{Body, Cost, Forms, Kernel, Rotate, Variant};
 
 /// A GPU as its maker describes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,6 +104,34 @@ impl Family {
 }
 
 impl Gpu {
+    /// The GPU of a device, by the name that its driver gives it; `None` where none is surely the same.
+    #[must_use]
+    pub fn named(device: &str) -> Option<&'static Self> {
+        // Drivers put the maker before the name, and RADV the chip behind it.
+        let sold_as = device.split(" (").next().unwrap_or_default();
+        GPUS.iter().find(|gpu| {
+            let before = sold_as.strip_suffix(gpu.name);
+            before.is_some_and(|before| before.is_empty() || before.ends_with(' '))
+        })
+    }
+
+    /// How its limit for so many clocks a hash is calculated, for people.
+    #[must_use]
+    pub fn formula(&self, cycles: f64) -> String {
+        let (units, lanes, per_hash) = match self.maker {
+            Maker::Amd(_) => {
+                ("compute units", 64, "vector instructions a hash, as its compiler writes them")
+            }
+            Maker::Nvidia => {
+                ("multiprocessors", 128, "clocks a hash in the fuller pipe, by its operations")
+            }
+        };
+        format!(
+            "{} {units} × {lanes} lanes × {} MHz ÷ {cycles:.0} {per_hash}",
+            self.units, self.clock
+        )
+    }
+
     /// Hashes per second if a hash takes one of a unit's 64 or 128 lanes for so many clocks.
     fn hashes_per_second(&self, cycles: f64) -> f64 {
         let lanes = match self.maker {
@@ -147,8 +175,19 @@ impl Pipes {
         Self { alu: logic + adds * (1.0 - share), fma: cost.per_hash(|of| of.adds) * share }
     }
 
+    /// Of a variant, where the rotations are written so that NVIDIA's compiler makes one instruction of each.
+    #[must_use]
+    pub fn of_variant(variant: Variant) -> Option<Self> {
+        let Body::Derived(_, Forms { rotate: Rotate::Literal, add, .. }) = variant.body else {
+            return None;
+        };
+        let cost = Kernel::new(variant).cost?;
+        Some(Self::of(&cost, add.multiply_add_percent()))
+    }
+
     /// Clocks in which 128 lanes could do it: each pipe has half of them.
-    fn cycles(self) -> f64 {
+    #[must_use]
+    pub fn cycles(self) -> f64 {
         (2.0 * self.alu).max(2.0 * self.fma).max(self.alu + self.fma)
     }
 }
@@ -213,6 +252,27 @@ mod tests {
             let found = valu.map(|valu| gigahashes(gpu(name).limit_of_compiled(valu)));
             assert_eq!(found, limits, "{name}");
         }
+    }
+
+    #[test]
+    fn a_gpu_is_known_by_its_name_and_nothing_like_it() {
+        for (device, name) in [
+            ("NVIDIA GeForce RTX 4090", Some("RTX 4090")),
+            ("NVIDIA H200", Some("H200")),
+            ("AMD Radeon RX 6700 XT (RADV NAVI22)", Some("RX 6700 XT")),
+            ("NVIDIA GeForce RTX 3060 Ti", None),
+            ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+            ("NVIDIA GH200", None),
+            ("AMD Radeon Graphics (RADV RENOIR)", None),
+            ("llvmpipe (LLVM 15.0.6, 256 bits)", None),
+            ("", None),
+        ] {
+            assert_eq!(Gpu::named(device).map(|gpu| gpu.name), name, "{device}");
+        }
+        let cycles = Pipes::of_variant("std-literal-w64".parse().unwrap()).unwrap().cycles();
+        let formula = "132 multiprocessors × 128 lanes × 1980 MHz ÷ 4878 clocks a hash in the fuller pipe, by its operations";
+        assert_eq!(gpu("H200").formula(cycles), formula);
+        assert_eq!(Pipes::of_variant("std-uniform-w64".parse().unwrap()), None);
     }
 
     #[test]

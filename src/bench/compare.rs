@@ -1,0 +1,162 @@
+//! Whether one subject is faster than another.
+//!
+//! What is compared is openings, each by the median of its rounds: they are what differs between two
+//! measurements of the same thing. Two subjects of one run were opened side by side and their rounds took
+//! turns, so their openings are compared in pairs, and what disturbed both cancels out.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::record::{Record, Round, Subject};
+use super::stats::{difference, mean_interval};
+use crate::device::tune::stats::{Interval, median};
+
+/// How sure a difference must be to be called one. Of a hundred comparisons of equals one fails.
+pub const SURE: f64 = 0.99;
+
+/// An interval wider than this on either side says nothing useful.
+const USEFUL: f64 = 0.03;
+
+/// What a comparison says of the later subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Faster than the baseline.
+    Faster,
+    /// Slower than the baseline.
+    Slower,
+    /// A difference, if there is one, is small.
+    NoDifference,
+    /// The noise hides any difference.
+    TooNoisy,
+}
+
+/// One subject against its baseline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The baseline.
+    pub base: String,
+    /// What is compared with it.
+    pub subject: String,
+    /// By how much its rate is higher, as a share of the baseline's; null with fewer than three openings.
+    pub change: Option<f64>,
+    /// The interval of that, with confidence [`SURE`].
+    pub interval: Option<Interval>,
+    /// Whether both were measured in turns, in one run.
+    pub paired: bool,
+    /// What that says.
+    pub verdict: Verdict,
+}
+
+impl Comparison {
+    /// Compares two subjects; `paired` when they are of one run.
+    #[must_use]
+    pub fn new(base: &Subject, subject: &Subject, paired: bool) -> Self {
+        let (one, other) = (openings(base), openings(subject));
+        let found = if paired {
+            let ratio = |(opening, rate): &(u32, f64)| {
+                let (_, of_base) = one.iter().find(|(number, _)| number == opening)?;
+                Some(rate - of_base)
+            };
+            mean_interval(&other.iter().filter_map(ratio).collect::<Vec<f64>>(), SURE)
+        } else {
+            let rates = |openings: &[(u32, f64)]| -> Vec<f64> {
+                openings.iter().map(|(_, rate)| *rate).collect()
+            };
+            difference(&rates(&one), &rates(&other), SURE)
+        };
+        // Logarithms of rates were compared, so that their differences are ratios.
+        let interval = found.map(|(_, interval)| Interval {
+            low: interval.low.exp_m1(),
+            high: interval.high.exp_m1(),
+        });
+        Self {
+            base: name(base),
+            subject: name(subject),
+            change: found.map(|(change, _)| change.exp_m1()),
+            verdict: verdict(interval),
+            interval,
+            paired,
+        }
+    }
+
+    /// Whether it is slower by more than `share`, beyond doubt that it is slower at all.
+    #[must_use]
+    pub fn is_slower_by(&self, share: f64) -> bool {
+        self.verdict == Verdict::Slower && self.change.is_some_and(|change| -change > share)
+    }
+}
+
+/// The subjects of a run against its first of the same device.
+#[must_use]
+pub fn within(record: &Record) -> Vec<Comparison> {
+    let mut comparisons = Vec::new();
+    for (place, subject) in record.subjects.iter().enumerate() {
+        let before = &record.subjects[..place];
+        if let Some(base) = before.iter().find(|base| base.device == subject.device) {
+            comparisons.push(Comparison::new(base, subject, true));
+        }
+    }
+    comparisons
+}
+
+/// The subjects of a run against the same ones of an earlier run; where each has just one, against each
+/// other whatever they are. Returns those without a counterpart by name.
+#[must_use]
+pub fn between(base: &Record, record: &Record) -> (Vec<Comparison>, Vec<String>) {
+    if let ([one], [other]) = (base.subjects.as_slice(), record.subjects.as_slice()) {
+        return (vec![Comparison::new(one, other, false)], Vec::new());
+    }
+    let (mut comparisons, mut alone) = (Vec::new(), Vec::new());
+    for subject in &record.subjects {
+        match base.subjects.iter().find(|base| is_same(base, subject)) {
+            Some(base) => comparisons.push(Comparison::new(base, subject, false)),
+            None => alone.push(name(subject)),
+        }
+    }
+    (comparisons, alone)
+}
+
+fn is_same(one: &Subject, other: &Subject) -> bool {
+    (&one.device.name, &one.device.pci) == (&other.device.name, &other.device.pci)
+        && one.kernel.name == other.kernel.name
+        && (one.batch_seconds - other.batch_seconds).abs() < 1e-9
+}
+
+fn name(subject: &Subject) -> String {
+    format!("{} on {}", subject.kernel.name, subject.device.name)
+}
+
+/// The logarithm of each opening's median rate. Rounds that were left out do not count.
+fn openings(subject: &Subject) -> Vec<(u32, f64)> {
+    let counted = || subject.rounds.iter().filter(|round| !round.left_out);
+    let mut numbers: Vec<u32> = counted().map(|round| round.opening).collect();
+    numbers.dedup();
+    let of_opening = |number: u32| {
+        let rounds = counted().filter(|round| round.opening == number);
+        let rates: Vec<f64> = rounds.filter_map(Round::rate).collect();
+        Some((number, median(&rates)?.ln()))
+    };
+    numbers.into_iter().filter_map(of_opening).collect()
+}
+
+fn verdict(interval: Option<Interval>) -> Verdict {
+    match interval {
+        Some(Interval { low, .. }) if low > 0.0 => Verdict::Faster,
+        Some(Interval { high, .. }) if high < 0.0 => Verdict::Slower,
+        Some(Interval { low, high }) if low.abs().max(high) <= USEFUL => Verdict::NoDifference,
+        _ => Verdict::TooNoisy,
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Faster => "faster",
+            Self::Slower => "slower",
+            Self::NoDifference => "no difference shown",
+            Self::TooNoisy => "too noisy to say",
+        })
+    }
+}

@@ -1,0 +1,465 @@
+//! Measures subjects in turns.
+//!
+//! The run goes through openings. In each, all subjects are opened anew, side by side, and measured in
+//! rounds in which each has one turn, in an order drawn by lot. So drift of clocks, heat and other programs
+//! meets all alike, and the difference from opening to opening shows.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::estimate::estimate;
+use super::record::{Hits, KernelFacts, Limit, Proof, Round, Subject, WarmUp};
+use super::stats::poisson_p_value;
+use super::steady::Steady;
+use super::watch::Watch;
+use super::workload::{Checksum, Part, Workload};
+use crate::device::sensors::Throttle;
+use crate::device::speed::{Meter, Sample};
+use crate::device::{Device, Facts};
+use crate::work::Hit;
+
+/// Batches in a round, so that its begin and end weigh little.
+const BATCHES: u32 = 8;
+
+/// The shortest round, and the length of a sample of the warm-up.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Rounds of an opening whose work is fixed.
+const FIXED_ROUNDS: u64 = 5;
+
+/// A device that is so slow does not finish a fixed round: a thousand hashes a second.
+const SLOWEST: u64 = 1000;
+
+/// What a run does.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is hashed.
+    pub workload: Workload,
+    /// How much of it.
+    pub amount: Amount,
+    /// How often each subject is opened anew, once at least.
+    pub openings: u32,
+    /// How long the warm-up may take for each subject.
+    pub warm_up: Duration,
+}
+
+/// How much a run measures of each subject.
+#[derive(Debug, Clone)]
+pub enum Amount {
+    /// As much as it does in this time.
+    Time(Duration),
+    /// This part, whole.
+    Fixed(Part),
+}
+
+/// What opens a subject's device, tested the first time. Fails with a message for people.
+pub type Open<'o> = Box<dyn FnMut(Turn) -> Result<Box<dyn Device>, String> + 'o>;
+
+/// Which opening a subject asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The first: the kernel must prove itself.
+    First,
+    /// A later one of a kernel that has proved itself.
+    Later,
+}
+
+/// A subject before it was measured.
+pub struct Entrant<'o> {
+    /// The device.
+    pub device: Facts,
+    /// The kernel.
+    pub kernel: KernelFacts,
+    /// How long a batch takes.
+    pub batch_time: Duration,
+    /// What the device could do at most; its `reached` is filled in.
+    pub limit: Option<Limit>,
+    /// Opens it.
+    pub open: Open<'o>,
+    /// Whether its time is what its scans say, as that of simulated devices.
+    pub is_simulated: bool,
+}
+
+/// What happens in a run, for those who watch it. Subjects are named by their place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event<'e> {
+    /// All are opened anew for the time of this number, from 0.
+    Opening(u32),
+    /// A subject is open and tested.
+    Opened(usize),
+    /// A sample of the warm-up.
+    WarmUp(usize, f64),
+    /// The warm-up ended without a steady rate.
+    NeverSteady(usize),
+    /// A round.
+    Round(usize, &'e Round),
+    /// A subject drops out.
+    Dropped(usize, &'e str),
+}
+
+/// Measures the entrants and returns them as subjects, in their order, and whether it was stopped.
+///
+/// `is_stopped` is asked before each opening and each round.
+pub fn run(
+    plan: &Plan,
+    entrants: Vec<Entrant<'_>>,
+    is_stopped: &dyn Fn() -> bool,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> (Vec<Subject>, bool) {
+    let begin = Instant::now();
+    let mut watches: Vec<(Facts, Watch)> = Vec::new();
+    for entrant in &entrants {
+        if watches.iter().all(|(device, _)| *device != entrant.device) {
+            watches.push((entrant.device.clone(), Watch::start(&entrant.device, begin)));
+        }
+    }
+    let seats = entrants.into_iter().map(|entrant| Seat::new(entrant, &watches)).collect();
+    let mut bench = Bench { plan, begin, watches, seats, is_stopped, tell };
+    let stopped = bench.all_openings().is_err();
+    let Bench { watches, seats, .. } = bench;
+    (seats.into_iter().map(|seat| seat.subject(&watches)).collect(), stopped)
+}
+
+/// The run was stopped.
+struct Stopped;
+
+struct Bench<'b, 'o> {
+    plan: &'b Plan,
+    begin: Instant,
+    watches: Vec<(Facts, Watch)>,
+    seats: Vec<Seat<'o>>,
+    is_stopped: &'b dyn Fn() -> bool,
+    tell: &'b mut dyn FnMut(Event<'_>),
+}
+
+/// An entrant with what is measured of it.
+struct Seat<'o> {
+    entrant: Entrant<'o>,
+    watch: usize,
+    /// While it is open.
+    meter: Option<Meter>,
+    error: Option<String>,
+    warm_up: Option<WarmUp>,
+    rounds: Vec<Round>,
+    hits: Hits,
+    proof: Option<Proof>,
+    /// Of a fixed amount: its pieces with their hits.
+    fixed: Vec<(Part, Vec<Hit>)>,
+}
+
+impl Bench<'_, '_> {
+    fn all_openings(&mut self) -> Result<(), Stopped> {
+        let mut random = fastrand::Rng::with_seed(0);
+        for opening in 0..self.plan.openings.max(1) {
+            (self.tell)(Event::Opening(opening));
+            self.open_all(opening)?;
+            if opening == 0 {
+                self.prove_all()?;
+                self.warm_up()?;
+            }
+            self.rounds(opening, &mut random)?;
+        }
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), Stopped> {
+        if (self.is_stopped)() { Err(Stopped) } else { Ok(()) }
+    }
+
+    fn at(&self) -> f64 {
+        self.begin.elapsed().as_secs_f64()
+    }
+
+    /// A device that breaks can take the others of its GPU with it, so only the first to break in an opening
+    /// is out for good; the others come back with the next.
+    fn broke(&mut self, place: usize, why: &str) {
+        let device = self.seats[place].entrant.device.clone();
+        let others = self.seats.iter().filter(|seat| seat.entrant.device == device);
+        let is_first = others.filter(|seat| seat.error.is_some()).count() == 0;
+        let seat = &mut self.seats[place];
+        seat.meter = None;
+        if is_first || seat.rounds.is_empty() {
+            seat.error = Some(why.to_owned());
+            (self.tell)(Event::Dropped(place, why));
+        }
+    }
+
+    fn open_all(&mut self, opening: u32) -> Result<(), Stopped> {
+        let turn = if opening == 0 { Turn::First } else { Turn::Later };
+        for place in 0..self.seats.len() {
+            self.go_on()?;
+            let seat = &mut self.seats[place];
+            if seat.error.is_some() {
+                continue;
+            }
+            match seat.open(turn, &self.plan.workload) {
+                Ok(()) => (self.tell)(Event::Opened(place)),
+                Err(why) => self.broke(place, &why),
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of the work by which devices are compared.
+    fn prove_all(&mut self) -> Result<(), Stopped> {
+        let parts = self.plan.workload.proof();
+        for place in 0..self.seats.len() {
+            self.go_on()?;
+            match self.seats[place].prove(&parts) {
+                Ok(proof) => self.seats[place].proof = proof,
+                Err(why) => self.broke(place, &why),
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns until all are steady, or the time for it is over.
+    fn warm_up(&mut self) -> Result<(), Stopped> {
+        let mut judges = vec![(Steady::default(), 0.0, false); self.seats.len()];
+        let most = self.plan.warm_up.as_secs_f64();
+        loop {
+            let mut is_over = true;
+            for (place, (steady, seconds, is_steady)) in judges.iter_mut().enumerate() {
+                self.go_on()?;
+                if *is_steady || *seconds >= most {
+                    continue;
+                }
+                let from = self.at();
+                let Some(sample) = self.sample(place, self.seats[place].slice()) else { continue };
+                *seconds += sample.elapsed.as_secs_f64();
+                let rate = sample.rate().unwrap_or_default();
+                let watch = &self.watches[self.seats[place].watch].1;
+                steady.add(rate, watch.between(from, self.at()).temperature_c);
+                *is_steady = steady.is_steady();
+                (self.tell)(Event::WarmUp(place, rate));
+                is_over = false;
+            }
+            if is_over {
+                break;
+            }
+        }
+        for (place, (_, seconds, steady)) in judges.into_iter().enumerate() {
+            if self.seats[place].meter.is_some() {
+                self.seats[place].warm_up = Some(WarmUp { seconds, steady });
+                if !steady {
+                    (self.tell)(Event::NeverSteady(place));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rounds(&mut self, opening: u32, random: &mut fastrand::Rng) -> Result<(), Stopped> {
+        let openings = self.plan.openings.max(1);
+        let mut order: Vec<usize> = (0..self.seats.len()).collect();
+        match &self.plan.amount {
+            Amount::Time(time) => {
+                let share = *time / openings;
+                let mut left = vec![share; self.seats.len()];
+                if opening > 0 {
+                    // Batches grow to their size again.
+                    for place in 0..self.seats.len() {
+                        let slice = self.seats[place].slice().min(share);
+                        let _ = self.sample(place, slice);
+                    }
+                }
+                while left.iter().any(|left| !left.is_zero()) {
+                    random.shuffle(&mut order);
+                    for &place in &order {
+                        self.go_on()?;
+                        let slice = self.seats[place].slice().min(share);
+                        let took = if left[place].is_zero() {
+                            None
+                        } else {
+                            self.timed(place, opening, |bench| bench.sample(place, slice))
+                        };
+                        let rest = took.and_then(|took| left[place].checked_sub(took));
+                        // What is shorter than half a round is not worth one.
+                        left[place] = rest.filter(|rest| *rest >= slice / 2).unwrap_or_default();
+                    }
+                }
+            }
+            Amount::Fixed(part) => {
+                let pieces = part.pieces(FIXED_ROUNDS * u64::from(openings));
+                let first =
+                    usize::try_from(u64::from(opening) * FIXED_ROUNDS).unwrap_or(usize::MAX);
+                for piece in pieces.into_iter().skip(first).take(FIXED_ROUNDS as usize) {
+                    random.shuffle(&mut order);
+                    for &place in &order {
+                        self.go_on()?;
+                        self.timed(place, opening, |bench| bench.fixed(place, &piece));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures a round and books it. Returns how long it took; `None` when there was none.
+    fn timed(
+        &mut self,
+        place: usize,
+        opening: u32,
+        measure: impl FnOnce(&mut Self) -> Option<Sample>,
+    ) -> Option<Duration> {
+        let at = self.at();
+        let sample = measure(self)?;
+        let seat = &mut self.seats[place];
+        let said = self.watches[seat.watch].1.between(at, self.begin.elapsed().as_secs_f64());
+        let round = Round {
+            opening,
+            at,
+            hashes: sample.hashes,
+            seconds: sample.elapsed.as_secs_f64(),
+            device_seconds: sample.on_device.map(|time| time.as_secs_f64()),
+            batches: sample.batches,
+            clock_mhz: said.clock_mhz,
+            temperature_c: said.temperature_c,
+            power_w: said.power_w,
+            left_out: said.throttle.iter().flatten().any(|reason| Throttle::discredits(*reason)),
+            throttle: said.throttle,
+        };
+        seat.hits.found += sample.found;
+        (self.tell)(Event::Round(place, &round));
+        seat.rounds.push(round);
+        Some(sample.elapsed)
+    }
+
+    fn sample(&mut self, place: usize, time: Duration) -> Option<Sample> {
+        let seat = &mut self.seats[place];
+        match seat.meter.take()?.sample(time) {
+            Ok((sample, meter)) => {
+                seat.meter = Some(meter);
+                seat.hits.wrong += sample.wrong;
+                Some(sample)
+            }
+            Err(error) => {
+                self.broke(place, &error.to_string());
+                None
+            }
+        }
+    }
+
+    fn fixed(&mut self, place: usize, piece: &Part) -> Option<Sample> {
+        let seat = &mut self.seats[place];
+        match seat.scan(piece) {
+            Ok(Some((sample, hits))) => {
+                seat.fixed.push((piece.clone(), hits));
+                Some(sample)
+            }
+            Ok(None) => None,
+            Err(why) => {
+                self.broke(place, &why);
+                None
+            }
+        }
+    }
+}
+
+impl<'o> Seat<'o> {
+    fn new(entrant: Entrant<'o>, watches: &[(Facts, Watch)]) -> Self {
+        let watch = watches.iter().position(|(device, _)| *device == entrant.device);
+        Self {
+            entrant,
+            watch: watch.unwrap_or_default(),
+            meter: None,
+            error: None,
+            warm_up: None,
+            rounds: Vec::new(),
+            hits: Hits::default(),
+            proof: None,
+            fixed: Vec::new(),
+        }
+    }
+
+    fn slice(&self) -> Duration {
+        SHORTEST.max(self.entrant.batch_time * BATCHES)
+    }
+
+    /// Closes the device and opens it anew.
+    fn open(&mut self, turn: Turn, workload: &Workload) -> Result<(), String> {
+        let before = self.meter.take().map(|meter| {
+            let untested = meter.untested();
+            // Closed first: some devices cannot be opened twice.
+            drop(meter);
+            untested
+        });
+        let device = (self.entrant.open)(turn)?;
+        let meter = Meter::of_job(device, self.entrant.batch_time, workload.job.clone());
+        let meter = if self.entrant.is_simulated { meter.by_scans() } else { meter };
+        self.meter = Some(match before {
+            Some(untested) => meter.going_on(untested),
+            None => meter,
+        });
+        Ok(())
+    }
+
+    /// Scans a part. `None` when the device is not open.
+    fn scan(&mut self, part: &Part) -> Result<Option<(Sample, Vec<Hit>)>, String> {
+        let Some(meter) = self.meter.take() else { return Ok(None) };
+        let Part { job, region, filter } = part;
+        let limit = Duration::from_secs(region.len() / SLOWEST);
+        let scanned = meter.scan(Arc::clone(job), *region, *filter, limit);
+        let (sample, hits, meter) = scanned.map_err(|error| error.to_string())?;
+        self.meter = Some(meter);
+        self.hits.wrong += sample.wrong;
+        Ok(Some((sample, hits)))
+    }
+
+    /// Scans all parts. `None` when the device is not open.
+    fn prove(&mut self, parts: &[Part]) -> Result<Option<Proof>, String> {
+        let mut checksum = Checksum::default();
+        let (mut hashes, mut count) = (0, 0);
+        for part in parts {
+            let Some((_, hits)) = self.scan(part)? else { return Ok(None) };
+            hashes += part.region.len();
+            count += hits.len() as u64;
+            checksum.add(part, &hits);
+        }
+        Ok(Some(Proof { hashes, hits: count, checksum: checksum.hex() }))
+    }
+
+    fn subject(self, watches: &[(Facts, Watch)]) -> Subject {
+        let Self { entrant, watch, error, warm_up, rounds, mut hits, mut proof, mut fixed, .. } =
+            self;
+        let hashes: u64 = rounds.iter().map(|round| round.hashes).sum();
+        #[expect(clippy::cast_precision_loss, reason = "an expectation")]
+        let expected = hashes as f64 / 2_f64.powi(32);
+        hits.expected = expected;
+        hits.p_value = poisson_p_value(expected, hits.found);
+        if !fixed.is_empty() {
+            fixed.sort_by_key(|(part, _)| part.region.nonces.start());
+            let (mut checksum, mut count) = (Checksum::default(), 0);
+            for (part, hits) in &fixed {
+                checksum.add(part, hits);
+                count += hits.len() as u64;
+            }
+            proof = proof.map(|of_start| {
+                let both = [of_start.checksum, checksum.hex()];
+                let hashes = of_start.hashes + hashes;
+                Proof { hashes, hits: of_start.hits + count, checksum: Checksum::of_texts(&both) }
+            });
+        }
+        let estimate = estimate(&rounds);
+        let rate = estimate.as_ref().map(|estimate| estimate.rate.median);
+        let reached = |limit: Limit| Limit {
+            reached: rate.map(|rate| rate / limit.hashes_per_second),
+            ..limit
+        };
+        let watch = watches.get(watch).map(|(_, watch)| watch);
+        Subject {
+            device: entrant.device,
+            kernel: entrant.kernel,
+            batch_seconds: entrant.batch_time.as_secs_f64(),
+            sensors: watch.map(|watch| watch.source.clone()).unwrap_or_default(),
+            warm_up,
+            rounds,
+            readings: watch.map(Watch::readings).unwrap_or_default(),
+            hits,
+            proof,
+            estimate,
+            limit: entrant.limit.map(reached),
+            error,
+        }
+    }
+}
