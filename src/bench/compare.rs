@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::record::{Record, Round, Subject};
 use super::stats::{difference, mean_interval};
@@ -19,7 +19,7 @@ pub const SURE: f64 = 0.99;
 const USEFUL: f64 = 0.03;
 
 /// What a comparison says of the later subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Faster than the baseline.
@@ -33,7 +33,7 @@ pub enum Verdict {
 }
 
 /// One subject against its baseline.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The baseline.
     pub base: String,
@@ -147,6 +147,25 @@ fn verdict(interval: Option<Interval>) -> Verdict {
         Some(Interval { high, .. }) if high < 0.0 => Verdict::Slower,
         Some(Interval { low, high }) if low.abs().max(high) <= USEFUL => Verdict::NoDifference,
         _ => Verdict::TooNoisy,
+    }
+}
+
+/// In a line: what, by how much, and how sure.
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} against {}: {}", self.subject, self.base, self.verdict)?;
+        match (self.change, self.interval) {
+            (Some(change), Some(Interval { low, high })) => write!(
+                f,
+                ", {:+.1} % ({:+.1} to {:+.1} %, {:.0} % sure; {})",
+                change * 100.0,
+                low * 100.0,
+                high * 100.0,
+                SURE * 100.0,
+                if self.paired { "measured in turns" } else { "two runs" },
+            ),
+            _ => f.write_str("; it takes three openings of each"),
+        }
     }
 }
 

@@ -11,5 +11,6 @@ pub mod record;
 pub mod run;
 pub mod stats;
 mod steady;
+pub mod store;
 mod watch;
 pub mod workload;

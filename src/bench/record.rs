@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::Comparison;
 use crate::device::Facts;
 use crate::device::sensors::{Reading, Throttle};
 use crate::device::tune::stats::Interval;
@@ -32,6 +33,9 @@ pub struct Record {
     pub interrupted: bool,
     /// Each kernel on each device, in the order in which they were asked for.
     pub subjects: Vec<Subject>,
+    /// The subjects against a baseline, or against the first of their device.
+    #[serde(default)]
+    pub comparisons: Vec<Comparison>,
 }
 
 /// The versions of what measured.

@@ -6,6 +6,8 @@ use std::io;
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
+    /// A result was wrong, or a figure passed the limit that was given; 1.
+    Wrong,
     /// Bad usage or input; 2, as clap uses it.
     Usage,
     /// No device can be used; 3.
@@ -35,6 +37,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Unread => 0,
+            Self::Wrong => 1,
             Self::Usage => 2,
             Self::NoDevice => 3,
             Self::SelfTest => 4,
@@ -45,6 +48,10 @@ impl Exit {
 }
 
 impl Failure {
+    pub(super) fn wrong(message: impl Display) -> Self {
+        Self { exit: Exit::Wrong, message: message.to_string() }
+    }
+
     pub(super) fn usage(message: impl Display) -> Self {
         Self { exit: Exit::Usage, message: message.to_string() }
     }

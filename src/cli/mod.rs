@@ -1,5 +1,6 @@
 //! The command line: what can be typed, one file per command, and what the exit code says.
 
+mod bench;
 mod compiler;
 mod cost;
 mod devices;
@@ -24,7 +25,7 @@ use crate::runtime::Stop;
 pub use failure::{Exit, Failure};
 
 /// Where the output goes and what the exit code says; under every command that works on devices too.
-const OUTCOME: &str = "Exit codes: 0 done, 2 bad usage or input, 3 no usable device, 4 self-test failed, \
+const OUTCOME: &str = "Exit codes: 0 done, 1 a wrong result or --fail-on, 2 bad usage or input, 3 no usable device, 4 self-test failed, \
      5 no source with --once, 130 interrupted.\n\
      Messages go to standard error; RUST_LOG=adit=debug shows more of them.";
 
@@ -59,6 +60,9 @@ enum Command {
     /// Find the fastest kernel of each GPU, and remember it
     #[command(after_help = OUTCOME)]
     Tune(tune::Args),
+    /// Measure kernels and devices: rates with intervals, proof of the result, comparisons
+    #[command(after_help = OUTCOME)]
+    Bench(Box<bench::Args>),
     /// Hash a header on the CPU and compare it with its target
     Verify(verify::Args),
     /// Look at the kernels
@@ -79,6 +83,7 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<(), Failure> {
         Command::Mine(args) => mine::run(&args, stop),
         Command::Pool(args) => pool::run(&args, stop),
         Command::Tune(args) => tune::run(&args, stop),
+        Command::Bench(args) => bench::run(&args, stop),
         Command::Verify(args) => verify::run(&args),
         Command::Kernel(command) => kernel::run(&command, stop),
     }

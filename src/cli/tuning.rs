@@ -125,7 +125,7 @@ impl Place {
     }
 
     /// The kernel of a result that counts. Says why there is none, unless there never was.
-    fn known_variant(&self) -> Option<Variant> {
+    pub(super) fn known_variant(&self) -> Option<Variant> {
         match self.look_up() {
             Lookup::Fresh(saved) => saved.variant().ok(),
             Lookup::None => None,

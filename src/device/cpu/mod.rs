@@ -109,7 +109,7 @@ fn model_name(cpuinfo: &str) -> Option<String> {
 }
 
 /// Names the code that the `sha2` crate takes on this processor.
-fn kernel() -> &'static str {
+pub(crate) fn kernel() -> &'static str {
     #[expect(unexpected_cfgs, reason = "the sha2 crate's switches, given to all crates of a build")]
     let plain = cfg!(any(sha2_backend = "soft", sha2_256_backend = "soft"));
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]

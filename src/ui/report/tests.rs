@@ -264,6 +264,7 @@ fn record(subjects: Vec<Subject>) -> Record {
         seconds: 30.0,
         settings: Settings { seed: 7, seconds: Some(10.0), hashes: None, openings: 1 },
         interrupted: false,
+        comparisons: Vec::new(),
         subjects,
     }
 }
