@@ -103,25 +103,27 @@ mod tests {
             (0..12).map(|n| round(n / 6, 2_000_000_000 + u64::from(n))).collect();
         rounds[3].hashes = 1;
         rounds[3].left_out = true;
-        let estimate = super::estimate(&rounds).unwrap();
-        assert_eq!((estimate.rounds, estimate.left_out), (11, 1));
-        assert!(estimate.outliers.is_empty() && estimate.rate.median > 1.9e9);
-        assert!((estimate.host_overhead.unwrap() - 0.1).abs() < 1e-9);
-        assert!((estimate.joule_per_gigahash.unwrap() - 100.0).abs() < 1e-3);
-        assert!(estimate.device_rate.unwrap().median > estimate.rate.median);
-        rounds.iter_mut().for_each(|round| round.left_out = true);
-        let estimate = super::estimate(&rounds).unwrap();
-        assert_eq!((estimate.rounds, estimate.left_out), (12, 12));
-        assert_eq!(estimate.outliers, [3]);
+        let figures = estimate(&rounds).unwrap();
+        assert_eq!((figures.rounds, figures.left_out), (11, 1));
+        assert!(figures.outliers.is_empty() && figures.rate.median > 1.9e9);
+        assert!((figures.host_overhead.unwrap() - 0.1).abs() < 1e-9);
+        assert!((figures.joule_per_gigahash.unwrap() - 100.0).abs() < 1e-3);
+        assert!(figures.device_rate.unwrap().median > figures.rate.median);
+        for round in &mut rounds {
+            round.left_out = true;
+        }
+        let figures = estimate(&rounds).unwrap();
+        assert_eq!((figures.rounds, figures.left_out), (12, 12));
+        assert_eq!(figures.outliers, [3]);
     }
 
     #[test]
     fn nothing_measured_is_no_estimate() {
-        assert!(super::estimate(&[]).is_none());
-        assert!(super::estimate(&[round(0, 0)]).is_none());
+        assert!(estimate(&[]).is_none());
+        assert!(estimate(&[round(0, 0)]).is_none());
         let dark = Round { device_seconds: None, power_w: None, ..round(0, 5) };
-        let estimate = super::estimate(&[dark]).unwrap();
-        assert!(estimate.device_rate.is_none() && estimate.host_overhead.is_none());
-        assert!(estimate.joule_per_gigahash.is_none() && estimate.opening_spread.is_none());
+        let figures = estimate(&[dark]).unwrap();
+        assert!(figures.device_rate.is_none() && figures.host_overhead.is_none());
+        assert!(figures.joule_per_gigahash.is_none() && figures.opening_spread.is_none());
     }
 }

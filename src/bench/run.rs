@@ -25,7 +25,7 @@ const BATCHES: u32 = 8;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Rounds of an opening whose work is fixed.
-const FIXED_ROUNDS: u64 = 5;
+const FIXED_ROUNDS: u32 = 5;
 
 /// A device that is so slow does not finish a fixed round: a thousand hashes a second.
 const SLOWEST: u64 = 1000;
@@ -280,10 +280,10 @@ impl Bench<'_, '_> {
                 }
             }
             Amount::Fixed(part) => {
-                let pieces = part.pieces(FIXED_ROUNDS * u64::from(openings));
-                let first =
-                    usize::try_from(u64::from(opening) * FIXED_ROUNDS).unwrap_or(usize::MAX);
-                for piece in pieces.into_iter().skip(first).take(FIXED_ROUNDS as usize) {
+                let rounds = FIXED_ROUNDS * openings;
+                let pieces = (0..).zip(part.pieces(rounds.into()));
+                let here = pieces.filter(|(number, _)| number / FIXED_ROUNDS == opening);
+                for (_, piece) in here {
                     random.shuffle(&mut order);
                     for &place in &order {
                         self.go_on()?;

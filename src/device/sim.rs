@@ -42,6 +42,14 @@ pub struct Sim {
     under_way: VecDeque<(u64, Batch)>,
     begun: u64,
     dead: Option<DeviceError>,
+    /// How the time of each scan is disturbed.
+    noise: Option<Noise>,
+}
+
+#[derive(Debug)]
+struct Noise {
+    random: fastrand::Rng,
+    share: f64,
 }
 
 impl Sim {
@@ -67,6 +75,7 @@ impl Sim {
             under_way: VecDeque::new(),
             begun: 0,
             dead: None,
+            noise: None,
         }
     }
 
@@ -94,6 +103,13 @@ impl Sim {
     #[must_use]
     pub fn rate(self, rate: NonZeroU64) -> Self {
         Self { rate, ..self }
+    }
+
+    /// Disturbs the time of each scan by up to `share` of it in either direction, evenly.
+    #[must_use]
+    pub fn noisy(self, seed: u64, share: f64) -> Self {
+        let random = fastrand::Rng::with_seed(seed);
+        Self { noise: Some(Noise { random, share: share.clamp(0.0, 1.0) }), ..self }
     }
 
     /// Sets what it says of itself, and with it how many batches it takes.
@@ -220,6 +236,9 @@ impl Device for Sim {
         }
         let (number, batch) = self.under_way.pop_front().ok_or(DeviceError::Idle)?;
         let mut scan = self.truth(&batch);
+        if let Some(Noise { random, share }) = &mut self.noise {
+            scan.elapsed = scan.elapsed.mul_f64(1.0 + *share * (2.0 * random.f64() - 1.0));
+        }
         for fault in self.script.of(number) {
             let error = match fault {
                 Fault::Hang => DeviceError::Hung(limit),

@@ -172,7 +172,7 @@ impl Meter {
         limit: Duration,
     ) -> Result<(Sample, Vec<Hit>, Self), DeviceError> {
         let limit = limit + SELFTEST_DEADLINE;
-        within(limit, move || self.run_region(job, region, filter))
+        within(limit, move || self.run_region(&job, region, filter))
             .unwrap_or(Err(DeviceError::Hung(limit)))
     }
 
@@ -215,7 +215,7 @@ impl Meter {
 
     fn run_region(
         mut self,
-        job: Arc<Job>,
+        job: &Arc<Job>,
         region: Region,
         filter: Filter,
     ) -> Result<(Sample, Vec<Hit>, Self), DeviceError> {
@@ -225,7 +225,7 @@ impl Meter {
         let mut headers = region.headers;
         while !headers.is_empty() {
             let (roll, others) = headers.split_at(per_roll - headers.start() % per_roll);
-            self.driver.accept(assignment(&job, Region { headers: roll, ..region }, filter));
+            self.driver.accept(assignment(job, Region { headers: roll, ..region }, filter));
             headers = others;
         }
         while let Some((batch, scan)) = self.driver.step()? {
@@ -233,7 +233,7 @@ impl Meter {
             match &scan.coverage {
                 Coverage::Full => hits.extend(found),
                 Coverage::Overflow { .. } if batch.region.len() > 1 => {
-                    let half = assignment(&job, batch.region, filter);
+                    let half = assignment(job, batch.region, filter);
                     let batch_cap = batch.region.len() / 2;
                     self.driver.accept(Assignment { batch_cap, ..half });
                 }

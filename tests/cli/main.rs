@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 mod bad_input;
+mod bench;
 mod look;
 mod mine;
 mod scan;
@@ -29,6 +30,7 @@ fn adit(arguments: &[&str]) -> Command {
     command.args(arguments).env_remove("RUST_LOG").timeout(LIMIT);
     // No test reads or writes what the user has.
     command.env("ADIT_CACHE_DIR", env!("CARGO_TARGET_TMPDIR"));
+    command.env("ADIT_BENCH_DIR", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

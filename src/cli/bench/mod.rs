@@ -175,22 +175,22 @@ fn measure(args: &Args, stop: &Stop) -> Result<(Record, Refusals), Failure> {
     };
     let refusals = Refusals::default();
     let entrants = entrants::entrants(args, &refusals, stop)?;
-    let (begun, begin) = (SystemTime::now(), Instant::now());
+    let (date, start) = (SystemTime::now(), Instant::now());
     let live = Live::new(&entrants, args.form.is_quiet(), args.openings);
     let (subjects, interrupted) =
         crate::bench::run::run(&plan, entrants, &|| stop.is_requested(), &mut |event| {
-            live.tell(event)
+            live.tell(event);
         });
     drop(live);
     let record = Record {
         schema: SCHEMA,
         tool: machine::tool(),
         machine: machine::machine(),
-        begun: humantime::format_rfc3339_seconds(begun).to_string(),
-        seconds: begin.elapsed().as_secs_f64(),
+        begun: humantime::format_rfc3339_seconds(date).to_string(),
+        seconds: start.elapsed().as_secs_f64(),
         settings: Settings {
             seed: args.seed,
-            seconds: args.hashes.is_none().then(|| args.time.as_secs_f64()),
+            seconds: args.hashes.is_none().then_some(args.time.as_secs_f64()),
             hashes: args.hashes,
             openings: args.openings,
         },
