@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Data flows one way, and so do dependencies: `chain` ← `kernel`, `work` ← `source`, `device` ←
-//! `engine` ← `runtime` ← `ui` ← `cli`. docs/ARCHITECTURE.md tells the whole story.
+//! `engine` ← `runtime` ← `bench`, `pool` ← `ui` ← `cli`. docs/ARCHITECTURE.md tells the whole story.
 
 pub mod bench;
 pub mod chain;

@@ -83,10 +83,11 @@ fn the_interval_covers_the_known_rate() {
 
 #[test]
 fn equals_are_rarely_told_apart_and_a_slower_one_is_found() {
-    let plan = plan(Duration::from_secs(4), 10);
+    // A minute for both.
+    let plan = plan(Duration::from_secs(30), 10);
     let compare = |seed: u64, rate: u64| {
-        let one = noisy(RATE, seed, 0.3, 0.03);
-        let other = noisy(rate, seed + 1000, 0.3, 0.03);
+        let one = noisy(RATE, seed, 0.3, 0.02);
+        let other = noisy(rate, seed + 1000, 0.3, 0.02);
         let subjects = measure(&plan, vec![one, other]);
         Comparison::new(&subjects[0], &subjects[1], true).verdict
     };

@@ -89,9 +89,12 @@ impl Parts {
         let grand = mean(&means)?;
         let [n, k] = [rounds.len(), means.len()].map(real);
         let within = if n > k { sum_of_squares(&rounds) / (n - k) } else { 0.0 };
-        // Residuals are a little smaller than the noise, for each opening's mean follows its rounds.
-        let shrunk = if n > k { (n / (n - k)).sqrt() } else { 1.0 };
-        let rounds = rounds.into_iter().map(|residual| residual * shrunk).collect();
+        // Residuals are a little smaller than the noise, for each opening's mean follows its rounds; and few
+        // leave their spread uncertain, as Student's distribution says.
+        let normal = student(f64::INFINITY, CONFIDENCE)?;
+        let reflated =
+            if n > k { (n / (n - k)).sqrt() * student(n - k, CONFIDENCE)? / normal } else { 1.0 };
+        let rounds = rounds.into_iter().map(|residual| residual * reflated).collect();
         let openings: Vec<f64> = means.iter().map(|mean| mean - grand).collect();
         let none = Self { rounds, openings: Vec::new(), reflation: 0.0, opening_spread: None };
         if means.len() < 2 {
@@ -104,8 +107,6 @@ impl Parts {
         if between == 0.0 {
             return Some(Self { opening_spread, ..none });
         }
-        // With few openings their spread is itself uncertain, as Student's distribution says.
-        let normal = student(f64::INFINITY, CONFIDENCE)?;
         let few = student(k - 1.0, CONFIDENCE)? / normal;
         let reflation = few * (between / (sum_of_squares(&openings) / k)).sqrt();
         Some(Self { openings, reflation, opening_spread, ..none })

@@ -108,7 +108,7 @@ fn the_cpu_passes_the_self_test() {
 
 #[test]
 fn the_help_documents_the_exit_codes() {
-    let codes = "0 done, 2 bad usage or input, 3 no usable device, 4 self-test failed, \
+    let codes = "0 done, 1 a wrong result or --fail-on, 2 bad usage or input, 3 no usable device, 4 self-test failed, \
                  5 no source with --once, 130 interrupted";
     for command in [&["--help"][..], &["scan", "--help"], &["mine", "--help"]] {
         // The help is wrapped to the width of the terminal.
