@@ -18,6 +18,7 @@ pub mod chain;
 pub mod cli;
 pub mod device;
 pub mod engine;
+pub mod files;
 pub mod kernel;
 pub mod limits;
 pub mod link;

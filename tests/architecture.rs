@@ -10,7 +10,7 @@ use rust_source::{File, Token, files_below, heads, starts_with, tokens};
 /// The top-level modules, lowest first. A module may use those of the rows above its own, and no
 /// other of its own row. `main.rs` and `lib.rs` may use all.
 const LAYERS: &[&[&str]] = &[
-    &["limits"],
+    &["limits", "files"],
     &["chain"],
     &["kernel", "work"],
     &["source", "device"],

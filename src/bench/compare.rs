@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::estimate::by_opening;
 use super::record::{Record, Round, Subject};
 use super::stats::{difference, mean_interval};
 use crate::device::tune::stats::{Interval, median};
@@ -130,15 +131,9 @@ fn name(subject: &Subject) -> String {
 
 /// The logarithm of each opening's median rate. Rounds that were left out do not count.
 fn openings(subject: &Subject) -> Vec<(u32, f64)> {
-    let counted = || subject.rounds.iter().filter(|round| !round.left_out);
-    let mut numbers: Vec<u32> = counted().map(|round| round.opening).collect();
-    numbers.dedup();
-    let of_opening = |number: u32| {
-        let rounds = counted().filter(|round| round.opening == number);
-        let rates: Vec<f64> = rounds.filter_map(Round::rate).collect();
-        Some((number, median(&rates)?.ln()))
-    };
-    numbers.into_iter().filter_map(of_opening).collect()
+    let counted = subject.rounds.iter().filter(|round| !round.left_out);
+    let groups = by_opening(counted, Round::rate).into_iter();
+    groups.filter_map(|(opening, rates)| Some((opening, median(&rates)?.ln()))).collect()
 }
 
 fn verdict(interval: Option<Interval>) -> Verdict {

@@ -15,14 +15,7 @@ pub fn estimate(rounds: &[Round]) -> Option<Estimate> {
         .filter(|(_, round)| (all_left_out || !round.left_out) && round.rate().is_some())
         .collect();
     let grouped = |value: fn(&Round) -> Option<f64>| -> Vec<Vec<f64>> {
-        let mut groups: Vec<(u32, Vec<f64>)> = Vec::new();
-        for (_, round) in &counted {
-            let Some(value) = value(round) else { continue };
-            match groups.last_mut().filter(|(opening, _)| *opening == round.opening) {
-                Some((_, group)) => group.push(value),
-                None => groups.push((round.opening, vec![value])),
-            }
-        }
+        let groups = by_opening(counted.iter().map(|(_, round)| *round), value);
         groups.into_iter().map(|(_, group)| group).collect()
     };
     let groups = grouped(Round::rate);
@@ -41,6 +34,22 @@ pub fn estimate(rounds: &[Round]) -> Option<Estimate> {
         left_out: rounds.iter().filter(|round| round.left_out).count(),
         joule_per_gigahash: joule_per_gigahash(&counted),
     })
+}
+
+/// A value of rounds in the order of time, by their openings. Rounds without it do not count.
+pub(super) fn by_opening<'r>(
+    rounds: impl Iterator<Item = &'r Round>,
+    value: impl Fn(&Round) -> Option<f64>,
+) -> Vec<(u32, Vec<f64>)> {
+    let mut groups: Vec<(u32, Vec<f64>)> = Vec::new();
+    for round in rounds {
+        let Some(value) = value(round) else { continue };
+        match groups.last_mut().filter(|(opening, _)| *opening == round.opening) {
+            Some((_, group)) => group.push(value),
+            None => groups.push((round.opening, vec![value])),
+        }
+    }
+    groups
 }
 
 impl Round {

@@ -14,15 +14,9 @@ use super::steady::Steady;
 use super::watch::Watch;
 use super::workload::{Checksum, Part, Workload};
 use crate::device::sensors::Throttle;
-use crate::device::speed::{Meter, Sample};
+use crate::device::speed::{Meter, Sample, slice};
 use crate::device::{Device, Facts};
 use crate::work::Hit;
-
-/// Batches in a round, so that its begin and end weigh little.
-const BATCHES: u32 = 8;
-
-/// The shortest round, and the length of a sample of the warm-up.
-const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Rounds of an opening whose work is fixed.
 const FIXED_ROUNDS: u32 = 5;
@@ -89,8 +83,6 @@ pub enum Event<'e> {
     Opened(usize),
     /// A sample of the warm-up.
     WarmUp(usize, f64),
-    /// The warm-up ended without a steady rate.
-    NeverSteady(usize),
     /// A round.
     Round(usize, &'e Round),
     /// A subject drops out.
@@ -170,12 +162,12 @@ impl Bench<'_, '_> {
         self.begin.elapsed().as_secs_f64()
     }
 
-    /// A device that breaks can take the others of its GPU with it, so only the first to break in an opening
-    /// is out for good; the others come back with the next.
+    /// A device that breaks can take the others of its GPU with it, so only the first to break is out for
+    /// good; others that were measured come back with the next opening.
     fn broke(&mut self, place: usize, why: &str) {
         let device = self.seats[place].entrant.device.clone();
-        let others = self.seats.iter().filter(|seat| seat.entrant.device == device);
-        let is_first = others.filter(|seat| seat.error.is_some()).count() == 0;
+        let broke_before = |seat: &Seat<'_>| seat.entrant.device == device && seat.error.is_some();
+        let is_first = !self.seats.iter().any(broke_before);
         let seat = &mut self.seats[place];
         seat.meter = None;
         if is_first || seat.rounds.is_empty() {
@@ -241,9 +233,6 @@ impl Bench<'_, '_> {
         for (place, (_, seconds, steady)) in judges.into_iter().enumerate() {
             if self.seats[place].meter.is_some() {
                 self.seats[place].warm_up = Some(WarmUp { seconds, steady });
-                if !steady {
-                    (self.tell)(Event::NeverSteady(place));
-                }
             }
         }
         Ok(())
@@ -251,45 +240,62 @@ impl Bench<'_, '_> {
 
     fn rounds(&mut self, opening: u32, random: &mut fastrand::Rng) -> Result<(), Stopped> {
         let openings = self.plan.openings.max(1);
-        let mut order: Vec<usize> = (0..self.seats.len()).collect();
         match &self.plan.amount {
-            Amount::Time(time) => {
-                let share = *time / openings;
-                let mut left = vec![share; self.seats.len()];
-                if opening > 0 {
-                    // Batches grow to their size again.
-                    for place in 0..self.seats.len() {
-                        let slice = self.seats[place].slice().min(share);
-                        let _ = self.sample(place, slice);
-                    }
-                }
-                while left.iter().any(|left| !left.is_zero()) {
-                    random.shuffle(&mut order);
-                    for &place in &order {
-                        self.go_on()?;
-                        let slice = self.seats[place].slice().min(share);
-                        let took = if left[place].is_zero() {
-                            None
-                        } else {
-                            self.timed(place, opening, |bench| bench.sample(place, slice))
-                        };
-                        let rest = took.and_then(|took| left[place].checked_sub(took));
-                        // What is shorter than half a round is not worth one.
-                        left[place] = rest.filter(|rest| *rest >= slice / 2).unwrap_or_default();
-                    }
-                }
-            }
+            Amount::Time(time) => self.rounds_of_time(*time / openings, opening, random),
             Amount::Fixed(part) => {
-                let rounds = FIXED_ROUNDS * openings;
-                let pieces = (0..).zip(part.pieces(rounds.into()));
+                let pieces = (0..).zip(part.pieces((FIXED_ROUNDS * openings).into()));
                 let here = pieces.filter(|(number, _)| number / FIXED_ROUNDS == opening);
-                for (_, piece) in here {
-                    random.shuffle(&mut order);
-                    for &place in &order {
-                        self.go_on()?;
-                        self.timed(place, opening, |bench| bench.fixed(place, &piece));
-                    }
+                self.rounds_of_pieces(here.map(|(_, piece)| piece), opening, random)
+            }
+        }
+    }
+
+    /// Turns until each had its share of the time.
+    fn rounds_of_time(
+        &mut self,
+        share: Duration,
+        opening: u32,
+        random: &mut fastrand::Rng,
+    ) -> Result<(), Stopped> {
+        let slices: Vec<Duration> = self.seats.iter().map(|seat| seat.slice().min(share)).collect();
+        if opening > 0 {
+            // Batches grow to their size again.
+            for (place, slice) in slices.iter().enumerate() {
+                let _ = self.sample(place, *slice);
+            }
+        }
+        let mut left = vec![share; self.seats.len()];
+        let mut order: Vec<usize> = (0..self.seats.len()).collect();
+        while left.iter().any(|left| !left.is_zero()) {
+            random.shuffle(&mut order);
+            for &place in &order {
+                self.go_on()?;
+                if left[place].is_zero() {
+                    continue;
                 }
+                let slice = slices[place];
+                let took = self.timed(place, opening, |bench| bench.sample(place, slice));
+                let rest = took.and_then(|took| left[place].checked_sub(took));
+                // What is shorter than half a round is not worth one.
+                left[place] = rest.filter(|rest| *rest >= slice / 2).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    /// A turn for each with each piece.
+    fn rounds_of_pieces(
+        &mut self,
+        pieces: impl Iterator<Item = Part>,
+        opening: u32,
+        random: &mut fastrand::Rng,
+    ) -> Result<(), Stopped> {
+        let mut order: Vec<usize> = (0..self.seats.len()).collect();
+        for piece in pieces {
+            random.shuffle(&mut order);
+            for &place in &order {
+                self.go_on()?;
+                self.timed(place, opening, |bench| bench.fixed(place, &piece));
             }
         }
         Ok(())
@@ -304,8 +310,7 @@ impl Bench<'_, '_> {
     ) -> Option<Duration> {
         let at = self.at();
         let sample = measure(self)?;
-        let seat = &mut self.seats[place];
-        let said = self.watches[seat.watch].1.between(at, self.begin.elapsed().as_secs_f64());
+        let said = self.watches[self.seats[place].watch].1.between(at, self.at());
         let round = Round {
             opening,
             at,
@@ -319,8 +324,9 @@ impl Bench<'_, '_> {
             left_out: said.throttle.iter().flatten().any(|reason| Throttle::discredits(*reason)),
             throttle: said.throttle,
         };
-        seat.hits.found += sample.found;
         (self.tell)(Event::Round(place, &round));
+        let seat = &mut self.seats[place];
+        seat.hits.found += sample.found;
         seat.rounds.push(round);
         Some(sample.elapsed)
     }
@@ -373,7 +379,7 @@ impl<'o> Seat<'o> {
     }
 
     fn slice(&self) -> Duration {
-        SHORTEST.max(self.entrant.batch_time * BATCHES)
+        slice(self.entrant.batch_time)
     }
 
     /// Closes the device and opens it anew.
@@ -408,15 +414,12 @@ impl<'o> Seat<'o> {
 
     /// Scans all parts. `None` when the device is not open.
     fn prove(&mut self, parts: &[Part]) -> Result<Option<Proof>, String> {
-        let mut checksum = Checksum::default();
-        let (mut hashes, mut count) = (0, 0);
+        let mut scanned = Vec::new();
         for part in parts {
             let Some((_, hits)) = self.scan(part)? else { return Ok(None) };
-            hashes += part.region.len();
-            count += hits.len() as u64;
-            checksum.add(part, &hits);
+            scanned.push((part.clone(), hits));
         }
-        Ok(Some(Proof { hashes, hits: count, checksum: checksum.hex() }))
+        Ok(Some(proof(&scanned)))
     }
 
     fn subject(self, watches: &[(Facts, Watch)]) -> Subject {
@@ -429,15 +432,11 @@ impl<'o> Seat<'o> {
         hits.p_value = poisson_p_value(expected, hits.found);
         if !fixed.is_empty() {
             fixed.sort_by_key(|(part, _)| part.region.nonces.start());
-            let (mut checksum, mut count) = (Checksum::default(), 0);
-            for (part, hits) in &fixed {
-                checksum.add(part, hits);
-                count += hits.len() as u64;
-            }
-            proof = proof.map(|of_start| {
-                let both = [of_start.checksum, checksum.hex()];
-                let hashes = of_start.hashes + hashes;
-                Proof { hashes, hits: of_start.hits + count, checksum: Checksum::of_texts(&both) }
+            let of_range = self::proof(&fixed);
+            proof = proof.map(|of_start| Proof {
+                hashes: of_start.hashes + of_range.hashes,
+                hits: of_start.hits + of_range.hits,
+                checksum: Checksum::of_texts(&[of_start.checksum, of_range.checksum]),
             });
         }
         let estimate = estimate(&rounds);
@@ -461,5 +460,18 @@ impl<'o> Seat<'o> {
             limit: entrant.limit.map(reached),
             error,
         }
+    }
+}
+
+/// Of parts, whole, with their hits.
+fn proof(parts: &[(Part, Vec<Hit>)]) -> Proof {
+    let mut checksum = Checksum::default();
+    for (part, hits) in parts {
+        checksum.add(part, hits);
+    }
+    Proof {
+        hashes: parts.iter().map(|(part, _)| part.region.len()).sum(),
+        hits: parts.iter().map(|(_, hits)| hits.len() as u64).sum(),
+        checksum: checksum.hex(),
     }
 }

@@ -158,12 +158,23 @@ pub fn difference(one: &[f64], other: &[f64], confidence: f64) -> Option<(f64, I
 pub fn quartiles(values: &[f64]) -> Option<[f64; 2]> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let at = |quarters: usize| -> Option<f64> {
-        let (place, rest) = ((sorted.len() - 1) * quarters / 4, (sorted.len() - 1) * quarters % 4);
-        let (low, high) = (*sorted.get(place)?, *sorted.get(place + usize::from(rest > 0))?);
-        Some(low + (high - low) * real(rest) / 4.0)
-    };
-    if sorted.is_empty() { None } else { Some([at(1)?, at(3)?]) }
+    Some([quantile(&sorted, 0.25)?, quantile(&sorted, 0.75)?])
+}
+
+/// The value below which a share of the sorted values lies, between two of them in proportion. `None`
+/// of nothing.
+#[must_use]
+pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let place = real(last) * share;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 0 to the last place"
+    )]
+    let below = (place.floor() as usize).min(last);
+    let (low, high) = (sorted[below], sorted[(below + 1).min(last)]);
+    Some(low + (high - low) * place.fract())
 }
 
 /// The places of values far from all others.
@@ -319,5 +330,15 @@ mod tests {
         assert!((poisson_p_value(10.0, 0) - 2.0 * (-10.0_f64).exp()).abs() < 1e-9);
         assert!(poisson_p_value(100.0, 60) < 1e-4 && poisson_p_value(100.0, 150) < 1e-4);
         assert!(poisson_p_value(0.0, 0) > 0.99);
+    }
+
+    #[test]
+    fn quartiles_lie_between_values() {
+        let values = [1.0, 2.0, 3.0, 4.0];
+        for (share, value) in [(0.0, 1.0), (0.25, 1.75), (0.5, 2.5), (1.0, 4.0)] {
+            assert_eq!(quantile(&values, share), Some(value));
+        }
+        assert_eq!(quantile(&[7.0], 0.75), Some(7.0));
+        assert_eq!(quantile(&[], 0.5), None);
     }
 }

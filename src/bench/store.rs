@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::record::{Record, SCHEMA};
+use crate::files;
 use crate::limits::BENCHMARK_FILE;
 
 /// Why a record cannot be read.
@@ -71,21 +72,6 @@ pub fn read(path: &Path) -> Result<Record, ReadError> {
     serde_json::from_value(value).map_err(|error| broken(error.to_string()))
 }
 
-/// Writes a text in place of an earlier one, whole or not at all.
-///
-/// # Errors
-///
-/// What the system says.
-pub fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    // Beside the file, because only within a file system a rename is one step.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|failed| failed.error)?;
-    Ok(())
-}
-
 /// Saves a record under a name in a folder, which is made when it is not there. Returns the file.
 ///
 /// # Errors
@@ -94,7 +80,7 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
 pub fn save(folder: &Path, name: &Name, record: &Record) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = name.path(folder);
-    replace(&path, &serde_json::to_string(record)?)?;
+    files::replace(&path, |file| file.write_all(&serde_json::to_vec(record)?))?;
     Ok(path)
 }
 

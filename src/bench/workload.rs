@@ -9,7 +9,8 @@ use bitcoin::hex::DisplayHex as _;
 use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
 use sha2::{Digest as _, Sha256};
 
-use crate::chain::{self, KNOWN_BLOCKS, VERSION_ROLLING_MASK};
+use crate::chain::{self, KNOWN_BLOCKS};
+use crate::device::speed::endless_job;
 use crate::work::{Filter, Headers, Hit, Job, JobId, Nonces, Region, Rolls};
 
 /// Fewest hashes of a fixed range: less is over before it can be measured.
@@ -61,10 +62,8 @@ impl Workload {
             bits: CompactTarget::from_consensus(0x1d00_ffff),
             nonce: 0,
         };
-        let rolls = Rolls::new(header, VERSION_ROLLING_MASK, 1 << 15, None);
-        let rolls = rolls.map_err(|error| error.to_string())?;
-        let (id, target) = (JobId::only(0), header.target());
-        Ok(Self { seed, job: Job { id, rolls, target, nonces: Nonces::ALL } })
+        let job = endless_job(header).map_err(|error| error.to_string())?;
+        Ok(Self { seed, job })
     }
 
     /// A part that takes any device about a second at most: many hits by an easy target, and then, for the

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::marker::PhantomData;
 use std::num::IntErrorKind;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -118,6 +119,20 @@ pub(super) fn kernel_file(path: &str) -> Result<Kernel, String> {
     file.take(KERNEL_TEXT as u64 + 1).read_to_end(&mut text).map_err(cannot)?;
     let text = String::from_utf8(text).map_err(|_| "it is no text in UTF-8".to_owned())?;
     Kernel::custom(path, &text).map_err(|error| error.to_string())
+}
+
+/// A time between bounds; `what` begins the sentence that tells them.
+pub(super) fn duration(
+    text: &str,
+    bounds: RangeInclusive<Duration>,
+    what: &str,
+) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if bounds.contains(&time) {
+        return Ok(time);
+    }
+    let [shortest, longest] = [*bounds.start(), *bounds.end()].map(humantime::format_duration);
+    Err(format!("{what} {shortest} to {longest}"))
 }
 
 /// How many, where none would be a mistake.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::options::{DeviceOptions, Profile};
+use super::options::{DeviceOptions, Profile, duration};
 use super::tuning::{Place, in_words};
 use super::{Failure, output, team};
 use crate::device::Kind;
@@ -38,13 +38,7 @@ pub(super) struct Args {
 }
 
 fn budget(text: &str) -> Result<Duration, String> {
-    let budget = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let shortest = Duration::from_secs(1);
-    if (shortest..=TUNING_BUDGET).contains(&budget) {
-        return Ok(budget);
-    }
-    let [shortest, longest] = [shortest, TUNING_BUDGET].map(humantime::format_duration);
-    Err(format!("a tune takes {shortest} to {longest}"))
+    duration(text, Duration::from_secs(1)..=TUNING_BUDGET, "a tune takes")
 }
 
 pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {

@@ -4,21 +4,32 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bitcoin::block::Header;
+
 use super::driver::Driver;
 use super::{Device, DeviceError, DeviceInfo, within};
-use crate::chain::{self, KNOWN_BLOCKS};
+use crate::chain::{KNOWN_BLOCKS, VERSION_ROLLING_MASK};
 use crate::limits::SELFTEST_DEADLINE;
 use crate::work::{
-    Assignment, Batch, Coverage, DeviceSpan, Filter, Hit, Job, JobId, Nonces, Region, Rolls, Scan,
-    rate, verify,
+    Assignment, Batch, Coverage, DeviceSpan, Filter, Hit, Job, JobId, Nonces, Region, Rolls,
+    RollsError, Scan, rate, verify,
 };
-
-/// Bits of the version that roll in the headers of a measurement: as many as the widest kernel takes.
-const ROLLING_BITS: u32 = 16;
 
 /// Seconds that the headers of a measurement roll through. With the versions, 2^31 headers: a device never
 /// tests a hash twice.
 const TIMES: u32 = 1 << 15;
+
+/// Batches in a sample, so that its begin and end weigh little.
+const BATCHES: u32 = 8;
+
+/// The shortest sample that is worth comparing.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// How long a sample is that will be compared, with batches of this length.
+#[must_use]
+pub fn slice(batch_time: Duration) -> Duration {
+    SHORTEST.max(batch_time * BATCHES)
+}
 
 /// Hashes of some time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -65,6 +76,16 @@ pub fn measure(
     Ok((rate, meter.into_device()))
 }
 
+/// The versions of a header with as many times as a device could need, and all nonces of each.
+///
+/// # Errors
+///
+/// When the times pass the header's field.
+pub fn endless_job(header: Header) -> Result<Job, RollsError> {
+    let rolls = Rolls::new(header, VERSION_ROLLING_MASK, TIMES, None)?;
+    Ok(Job { id: JobId::only(0), rolls, target: header.target(), nonces: Nonces::ALL })
+}
+
 /// An idle device that is measured again and again. Its batches keep the size that they grew to.
 pub struct Meter {
     driver: Driver,
@@ -102,9 +123,7 @@ impl Meter {
     pub fn new(device: Box<dyn Device>, batch_time: Duration) -> Result<Self, DeviceError> {
         let driver_error = |error: &dyn std::fmt::Display| DeviceError::Driver(error.to_string());
         let header = KNOWN_BLOCKS[0].header().map_err(|error| driver_error(&error))?;
-        let rolls = Rolls::new(header, chain::version_rolling_bits(ROLLING_BITS), TIMES, None)
-            .map_err(|error| driver_error(&error))?;
-        let job = Job { id: JobId::only(0), rolls, target: header.target(), nonces: Nonces::ALL };
+        let job = endless_job(header).map_err(|error| driver_error(&error))?;
         Ok(Self::of_job(device, batch_time, job))
     }
 

@@ -21,6 +21,8 @@ pub mod word;
 use std::fmt;
 
 use bitcoin::block::Header;
+use bitcoin::hex::DisplayHex as _;
+use sha2::{Digest as _, Sha256};
 
 use crate::chain;
 
@@ -114,6 +116,12 @@ impl Kernel {
             rows,
             cost: Some(cost),
         }
+    }
+
+    /// SHA-256 of its WGSL, in hex.
+    #[must_use]
+    pub fn wgsl_sha256(&self) -> String {
+        Sha256::digest(&self.wgsl).to_lower_hex_string()
     }
 
     fn reference(variant: Variant) -> Self {

@@ -3,11 +3,12 @@
 //! A block is a file `HASH.json`, replaced as a whole when it is answered.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::limits::NODE_ANSWER;
 
 /// A folder of solved blocks.
@@ -45,11 +46,7 @@ impl Vault {
     /// When it cannot be written.
     pub fn keep(&self, kept: &Kept) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        serde_json::to_writer(&mut file, kept)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        file.persist(self.path(&kept.hash))?;
+        files::replace(&self.path(&kept.hash), |file| Ok(serde_json::to_writer(file, kept)?))?;
         // The name is on disk when its folder is; not every system can sync one.
         if let Ok(folder) = File::open(&self.folder) {
             let _ = folder.sync_all();

@@ -7,14 +7,16 @@ use crate::device::DeviceInfo;
 use crate::engine::Reason;
 use crate::engine::outbox::Counts;
 
+/// Units of rates, each a thousand of the one before.
+pub(crate) const RATE_UNITS: [&str; 5] = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s"];
+
 /// A rate such as `12.3 MH/s`; `unknown` when nothing was measured.
 #[must_use]
 pub fn rate(hashes_per_second: Option<f64>) -> String {
     let Some(rate) = hashes_per_second else { return "unknown".to_owned() };
-    let units = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s"];
     let mut value = rate;
     let mut unit = 0;
-    while value >= 999.5 && unit + 1 < units.len() {
+    while value >= 999.5 && unit + 1 < RATE_UNITS.len() {
         value /= 1000.0;
         unit += 1;
     }
@@ -25,7 +27,7 @@ pub fn rate(hashes_per_second: Option<f64>) -> String {
     } else {
         2
     };
-    format!("{value:.decimals$} {}", units[unit])
+    format!("{value:.decimals$} {}", RATE_UNITS[unit])
 }
 
 /// A count with its thousands apart: `4,294,967,296`.

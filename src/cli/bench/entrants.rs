@@ -4,9 +4,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bitcoin::hex::DisplayHex as _;
-use sha2::{Digest as _, Sha256};
-
 use super::Args;
 use crate::bench::record::{KernelFacts, Limit};
 use crate::bench::run::{Entrant, Open, Turn};
@@ -153,7 +150,7 @@ fn kernel_facts(kernel: &Kernel) -> KernelFacts {
     let (least, most) = kernel.variant.layout().headers();
     KernelFacts {
         name: kernel.to_string(),
-        wgsl_sha256: Some(Sha256::digest(&kernel.wgsl).to_lower_hex_string()),
+        wgsl_sha256: Some(kernel.wgsl_sha256()),
         workgroup: Some(kernel.variant.workgroup.threads()),
         nonces_per_thread: Some(kernel.variant.nonces.count()),
         headers: [least, most],

@@ -10,13 +10,14 @@ use etcetera::BaseStrategy as _;
 
 use self::entrants::Refusals;
 use self::show::{Form, Live};
-use super::options::{DeviceOptions, Profile, kernel_file};
+use super::options::{DeviceOptions, Profile, duration, kernel_file};
 use super::{Failure, output};
 use crate::bench::record::{Record, SCHEMA, Settings};
 use crate::bench::run::{Amount, Plan};
 use crate::bench::store::{self, Name};
 use crate::bench::workload::{FEWEST_HASHES, MOST_HASHES, Workload};
 use crate::bench::{compare, machine};
+use crate::files;
 use crate::kernel::{Kernel, Variant};
 use crate::limits::{BENCHMARK_TIME, OPENINGS};
 use crate::runtime::Stop;
@@ -99,13 +100,7 @@ enum Command {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let shortest = Duration::from_millis(100);
-    if (shortest..=BENCHMARK_TIME).contains(&time) {
-        return Ok(time);
-    }
-    let [shortest, longest] = [shortest, BENCHMARK_TIME].map(humantime::format_duration);
-    Err(format!("a kernel is measured for {shortest} to {longest}"))
+    duration(text, Duration::from_millis(100)..=BENCHMARK_TIME, "a kernel is measured for")
 }
 
 fn warm_up(text: &str) -> Result<Duration, String> {
@@ -264,25 +259,20 @@ fn load(file: &str) -> Result<Record, Failure> {
 
 fn save(name: &Name, record: &Record) -> Result<(), Failure> {
     let folder = folder()?;
-    match store::save(&folder, name, record) {
-        Ok(path) => {
-            output::note(format_args!("Saved as {}", path.display()));
-            Ok(())
-        }
-        // The result itself is still shown.
-        Err(error) => {
-            output::note(format_args!(
-                "It cannot be saved in {}: {error}; name another folder in {FOLDER_VARIABLE}",
-                folder.display()
-            ));
-            Ok(())
-        }
-    }
+    // Without a file the result itself is still shown.
+    output::note(match store::save(&folder, name, record) {
+        Ok(path) => format!("Saved as {}", path.display()),
+        Err(error) => format!(
+            "It cannot be saved in {}: {error}; name another folder in {FOLDER_VARIABLE}",
+            folder.display()
+        ),
+    });
+    Ok(())
 }
 
 fn folder() -> Result<PathBuf, Failure> {
-    if let Some(folder) = std::env::var_os(FOLDER_VARIABLE).filter(|folder| !folder.is_empty()) {
-        return Ok(folder.into());
+    if let Some(folder) = files::folder_named_in(FOLDER_VARIABLE) {
+        return Ok(folder);
     }
     let strategy = etcetera::base_strategy::choose_native_strategy().map_err(|error| {
         Failure::usage(format!("there is no home folder ({error}); name one in {FOLDER_VARIABLE}"))

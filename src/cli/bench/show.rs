@@ -1,6 +1,6 @@
 //! What a run shows while it goes on, and the forms of its result.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bench::record::Record;
 use crate::bench::run::{Entrant, Event};
-use crate::bench::store;
 use crate::cli::{Failure, output};
+use crate::files;
 use crate::ui::report;
 use crate::ui::text;
 
@@ -41,9 +41,7 @@ impl Form {
     /// Refuses a page that cannot be written, before anything is measured.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let Some(path) = &self.html else { return Ok(()) };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let probe = tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new(".")));
-        match probe {
+        match files::beside(path) {
             Ok(_) if !path.is_dir() => Ok(()),
             Ok(_) => Err(Failure::usage(format!("{} is a folder, not a file", path.display()))),
             Err(error) => {
@@ -54,9 +52,9 @@ impl Form {
 
     pub(super) fn show(&self, records: &[Record]) -> Result<(), Failure> {
         if let Some(path) = &self.html {
-            store::replace(path, &report::html(records)).map_err(|error| {
-                Failure::usage(format!("{} cannot be written: {error}", path.display()))
-            })?;
+            files::replace(path, |file| file.write_all(report::html(records).as_bytes())).map_err(
+                |error| Failure::usage(format!("{} cannot be written: {error}", path.display())),
+            )?;
             output::note(format_args!("The page is {}", path.display()));
         }
         if self.json {
@@ -127,8 +125,6 @@ impl Live {
             Event::WarmUp(place, rate) => {
                 at(place, format!("warming up with {}", text::rate(Some(rate))));
             }
-            // The report says it too.
-            Event::NeverSteady(_) => {}
             Event::Round(place, round) => at(place, text::rate(round.rate())),
             Event::Dropped(place, why) => self.bar.suspend(|| {
                 output::note(format_args!("{} drops out: {}", name(place), text::clean(why)));

@@ -8,6 +8,7 @@ use bitcoin::hex::FromHex as _;
 
 use super::Args;
 use crate::cli::{Failure, output};
+use crate::files;
 use crate::limits::SOURCES;
 use crate::link::{Credentials, Endpoint, Http, Tls, default_cookie};
 use crate::runtime::net::{Line, Node, Pool};
@@ -120,8 +121,8 @@ pub(super) fn plan(args: &Args, sources: &[Location]) -> Result<Plan, Failure> {
 /// The folder of journal and blocks.
 pub(super) fn state_folder() -> Result<PathBuf, Failure> {
     use etcetera::BaseStrategy as _;
-    if let Some(folder) = std::env::var_os(STATE_VARIABLE).filter(|folder| !folder.is_empty()) {
-        return Ok(folder.into());
+    if let Some(folder) = files::folder_named_in(STATE_VARIABLE) {
+        return Ok(folder);
     }
     let strategy = etcetera::base_strategy::choose_native_strategy().map_err(|error| {
         Failure::usage(format!("no folder for journal and blocks: {error}; set {STATE_VARIABLE}"))

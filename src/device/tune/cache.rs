@@ -17,6 +17,7 @@ use super::halving::{Ending, Skip};
 use super::run::{Order, Tuned};
 use super::stats::Interval;
 use crate::device::Facts;
+use crate::files;
 use crate::kernel::{Kernel, Variant};
 use crate::limits::TUNING_FILE;
 
@@ -179,7 +180,7 @@ impl Saved {
             candidates: rows
                 .map(|(variant, result)| Row {
                     kernel: variant.to_string(),
-                    wgsl: wgsl_hash(*variant),
+                    wgsl: Kernel::new(*variant).wgsl_sha256(),
                     rounds: result.rounds,
                     rate: result.rate,
                     interval: result.interval,
@@ -207,9 +208,8 @@ impl Cache {
     /// where the user has no home.
     #[must_use]
     pub fn of_user() -> Option<Self> {
-        let named = std::env::var_os(FOLDER_VARIABLE).filter(|folder| !folder.is_empty());
-        let folder = match named {
-            Some(folder) => PathBuf::from(folder),
+        let folder = match files::folder_named_in(FOLDER_VARIABLE) {
+            Some(folder) => folder,
             None => {
                 etcetera::base_strategy::choose_native_strategy().ok()?.cache_dir().join("adit")
             }
@@ -250,13 +250,10 @@ impl Cache {
         let path = self.path(&saved.key);
         let written = || -> io::Result<()> {
             fs::create_dir_all(&self.folder)?;
-            // Beside the file, because only within a file system a rename is one step.
-            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-            serde_json::to_writer_pretty(&mut file, saved)?;
-            file.write_all(b"\n")?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            Ok(())
+            files::replace(&path, |file| {
+                serde_json::to_writer_pretty(&mut *file, saved)?;
+                file.write_all(b"\n")
+            })
         };
         match written() {
             Ok(()) => Ok(path),
@@ -310,18 +307,10 @@ fn parse(text: &str, key: &Key) -> Result<Saved, String> {
     Ok(saved)
 }
 
-fn wgsl_hash(variant: Variant) -> String {
-    text_hash(&Kernel::new(variant).wgsl)
-}
-
 /// The name of a kernel, and a hash of each text that a device runs for it.
 fn fingerprint(kernel: &Kernel) -> String {
-    let table = kernel.rows.as_ref().map(|rows| text_hash(&rows.wgsl));
-    format!("{kernel} {} {}\n", text_hash(&kernel.wgsl), table.unwrap_or_default())
-}
-
-fn text_hash(text: &str) -> String {
-    Sha256::digest(text).to_lower_hex_string()
+    let table = kernel.rows.as_ref().map(|rows| Sha256::digest(&rows.wgsl).to_lower_hex_string());
+    format!("{kernel} {} {}\n", kernel.wgsl_sha256(), table.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -4,15 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::halving::{Settings, Skip, Step, Tuner, Verdict};
 use crate::device::inventory::NotUsable;
-use crate::device::speed::{Meter, Sample};
+use crate::device::speed::{Meter, Sample, slice};
 use crate::device::{Device, DeviceError};
 use crate::kernel::Variant;
-
-/// Batches in a measurement, so that its begin and end weigh little.
-const BATCHES: u32 = 8;
-
-/// The shortest measurement.
-const SLICE: Duration = Duration::from_millis(100);
 
 /// What a tune does.
 #[derive(Debug, Clone)]
@@ -43,7 +37,7 @@ pub fn run(
     is_stopped: impl Fn() -> bool,
     mut on_skip: impl FnMut(Variant, &Skip),
 ) -> Option<Tuned> {
-    let slice = SLICE.max(order.batch_time * BATCHES);
+    let slice = slice(order.batch_time);
     let fallback = order.candidates.iter().position(|variant| *variant == Variant::DEFAULT);
     // Any seed will do: it orders the rounds.
     let settings = Settings { budget: order.budget, slice, fallback, seed: 0 };

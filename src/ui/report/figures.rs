@@ -8,8 +8,6 @@ use crate::ui::text;
 /// What stands for a figure that is not known.
 pub(super) const UNKNOWN: &str = "unknown";
 
-const RATES: [&str; 5] = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s"];
-
 /// A figure that can be shown and drawn.
 pub(super) fn sane(value: f64) -> Option<f64> {
     (value.is_finite() && value.abs() < 1e24).then_some(value)
@@ -35,7 +33,7 @@ pub(super) fn rate(hashes_per_second: f64) -> String {
 /// Hashes per second in the unit that suits a rate, and its name.
 pub(super) fn rate_unit(rate: f64) -> (f64, &'static str) {
     let mut factor = 1.0;
-    let mut names = RATES.iter();
+    let mut names = text::RATE_UNITS.iter();
     let mut name = names.next().copied().unwrap_or_default();
     for larger in names {
         if rate.abs() < 999.95 * factor {

@@ -2,9 +2,9 @@
 //! tag by which the notes name it.
 
 use super::figures::{
-    UNKNOWN, around, change, digits, interval, percent, rate, real, sane_rate, time,
+    UNKNOWN, around, change, digits, interval, percent, rate, sane, sane_rate, time,
 };
-use crate::bench::record::{Figure, Record, Subject};
+use crate::bench::record::{Figure, Record, Round, Subject};
 use crate::device::Facts;
 use crate::ui::text::{self, clean};
 
@@ -265,8 +265,17 @@ fn device(facts: &Facts) -> String {
 }
 
 /// The rate of a round by the host's clock.
-pub(super) fn round_rate(round: &crate::bench::record::Round) -> Option<f64> {
-    super::figures::sane(real(round.hashes) / round.seconds).filter(|rate| *rate > 0.0)
+pub(super) fn round_rate(round: &Round) -> Option<f64> {
+    positive(round.rate())
+}
+
+/// The same by the device's.
+pub(super) fn round_device_rate(round: &Round) -> Option<f64> {
+    positive(round.device_rate())
+}
+
+fn positive(rate: Option<f64>) -> Option<f64> {
+    rate.and_then(sane).filter(|rate| *rate > 0.0)
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -1,6 +1,6 @@
 //! Where a figure lies in a plot, and what its axis says.
 
-use super::super::figures::{rate_unit, real, sane};
+use super::super::figures::{rate_unit, sane};
 
 /// From figures to places in a plot.
 #[derive(Clone, Copy)]
@@ -77,20 +77,6 @@ fn decimals(step: f64) -> usize {
         .map_or(9, |digits| usize::try_from(digits).unwrap_or_default())
 }
 
-/// The value below which a share of the sorted values lies, between two of them in proportion.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
-    let last = sorted.len().checked_sub(1)?;
-    let place = real(last) * share;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "from 0 to the last place"
-    )]
-    let below = (place.floor() as usize).min(last);
-    let (low, high) = (sorted[below], sorted[(below + 1).min(last)]);
-    Some(low + (high - low) * place.fract())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,15 +104,5 @@ mod tests {
             }
             assert!(axis.ticks(5).0.len() <= 11, "{values:?}");
         }
-    }
-
-    #[test]
-    fn quartiles_lie_between_values() {
-        let values = [1.0, 2.0, 3.0, 4.0];
-        for (share, value) in [(0.0, 1.0), (0.25, 1.75), (0.5, 2.5), (1.0, 4.0)] {
-            assert_eq!(quantile(&values, share), Some(value));
-        }
-        assert_eq!(quantile(&[7.0], 0.75), Some(7.0));
-        assert_eq!(quantile(&[], 0.5), None);
     }
 }

@@ -2,9 +2,10 @@
 
 use super::super::figures::{digits, interval, rate, rate_unit, real};
 use super::super::lines::{Line, Overview, round_rate};
-use super::axis::{Axis, quantile};
+use super::axis::Axis;
 use super::markup::Markup;
 use super::plot::{WIDTH, Words, bottom_axis, dot, figure, label, line, rectangle, shortened};
+use crate::bench::stats::quantile;
 
 const LEFT: f64 = 14.0;
 const RIGHT: f64 = WIDTH - 14.0;

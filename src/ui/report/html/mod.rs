@@ -11,7 +11,7 @@ mod time;
 use std::fmt::Display;
 
 use super::figures::{digits, rate};
-use super::lines::{Line, Overview, about, record_tag, round_rate};
+use super::lines::{Line, Overview, about, record_tag, round_device_rate, round_rate};
 use super::notes::{Note, notes, words};
 use crate::bench::record::{Record, Round};
 use markup::Markup;
@@ -236,7 +236,6 @@ fn rounds(page: &mut Markup, line: &Line<'_>) {
 
 fn cells(place: usize, round: &Round) -> [String; 9] {
     let figure = |value: Option<f64>| value.map(digits).unwrap_or_default();
-    let own = round.device_seconds.map(|seconds| Round { seconds, ..round.clone() });
     let reasons = round.throttle.iter().flatten().map(|reason| words(*reason));
     let reasons = reasons.collect::<Vec<_>>().join(", ");
     [
@@ -244,7 +243,7 @@ fn cells(place: usize, round: &Round) -> [String; 9] {
         (u64::from(round.opening) + 1).to_string(),
         digits(round.at),
         round_rate(round).map(rate).unwrap_or_default(),
-        own.as_ref().and_then(round_rate).map(rate).unwrap_or_default(),
+        round_device_rate(round).map(rate).unwrap_or_default(),
         figure(round.temperature_c),
         figure(round.clock_mhz),
         figure(round.power_w),
