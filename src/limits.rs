@@ -83,6 +83,10 @@ pub const HITS_PER_SCAN: usize = 1 << 20;
 /// second one is dropped.
 pub const READINGS: usize = 18_000;
 
+/// Rounds that a stress test keeps of a kernel: an hour of them as they are; of longer tests neighbours are put
+/// together.
+pub const STRESS_ROUNDS: usize = 1800;
+
 /// Bytes of a saved benchmark. One of an hour with ten kernels has some MiB.
 pub const BENCHMARK_FILE: u64 = 64 << 20;
 
@@ -91,6 +95,9 @@ pub const SUBJECTS: usize = 256;
 
 /// The longest measurement of one subject of a benchmark.
 pub const BENCHMARK_TIME: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest stress test. Its rounds are bounded, and so are its readings: longer ones only get coarser.
+pub const STRESS_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Openings of one subject of a benchmark.
 pub const OPENINGS: u32 = 1000;

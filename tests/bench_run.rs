@@ -16,7 +16,7 @@ use adit::device::sim::{Fault, Script, Sim};
 
 const RATE: u64 = 1 << 26;
 
-fn entrant(mut open: impl FnMut() -> Sim + 'static) -> Entrant<'static> {
+fn entrant(mut open: impl FnMut() -> Sim + Send + 'static) -> Entrant<'static> {
     let kernel = KernelFacts {
         name: "scripted".to_owned(),
         wgsl_sha256: None,

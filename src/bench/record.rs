@@ -2,7 +2,7 @@
 //!
 //! A record keeps every round, so that anyone can judge its figures again. What is not known is null.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,9 @@ pub struct Settings {
     pub hashes: Option<u64>,
     /// How often each subject was to be opened anew.
     pub openings: u32,
+    /// Whether it was a stress test: all devices at once, for `seconds`.
+    #[serde(default)]
+    pub stress: bool,
 }
 
 /// One kernel on one device with one length of batches.
@@ -100,6 +103,9 @@ pub struct Subject {
     pub estimate: Option<Estimate>,
     /// What the device could do at most; null where that is not known.
     pub limit: Option<Limit>,
+    /// What else a stress test saw; null of other runs.
+    #[serde(default)]
+    pub stress: Option<Stress>,
     /// What ended it early: a device that broke, or a kernel that was refused.
     pub error: Option<String>,
 }
@@ -179,6 +185,38 @@ pub struct Hits {
     pub p_value: f64,
 }
 
+/// What a stress test saw beside its rounds.
+///
+/// Between the rounds the device has turns with an easier filter, which yield many hits. Their rate is not
+/// measured; they show soon whether hits are lost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stress {
+    /// How long the device was under load, in seconds.
+    pub seconds: f64,
+    /// Leading zero bits of an easy hit.
+    pub easy_bits: u32,
+    /// The easy hits, each hashed again on the CPU.
+    pub easy: Hits,
+    /// Hashes of batches that the device could not vouch for: their reports were broken. They count nowhere
+    /// else.
+    pub unproven: u64,
+    /// When the first wrong hit was seen, in seconds since the begin; null when there was none.
+    pub wrong_at: Option<f64>,
+    /// When it was sure that hits are lost; null when it never was.
+    pub missing_at: Option<f64>,
+    /// When the device broke, and how. It was opened anew then, a few times at most.
+    pub losses: Vec<Loss>,
+}
+
+/// A device that broke.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Seconds since the begin.
+    pub at: f64,
+    /// What the driver said.
+    pub why: String,
+}
+
 /// A fixed part of the work. Every device that computes rightly has the same checksum of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
@@ -232,4 +270,32 @@ pub struct Limit {
     pub reached: Option<f64>,
     /// How it is calculated, for people.
     pub formula: String,
+}
+
+impl Subject {
+    /// Wrong hits of all kinds.
+    #[must_use]
+    pub fn wrong(&self) -> u64 {
+        let easy = self.stress.as_ref().map_or(0, |stress| stress.easy.wrong);
+        // A record can come from anywhere.
+        self.hits.wrong.saturating_add(easy)
+    }
+}
+
+/// Checksums of work, by its seed and hashes, each with the places of the subjects that have it. Where there are
+/// several of one work, a device computes wrongly.
+pub type Checksums<'r> = BTreeMap<(u64, u64), BTreeMap<&'r str, Vec<usize>>>;
+
+/// The checksums of subjects, whose places are those in the iterator.
+pub fn checksums<'r>(
+    subjects: impl IntoIterator<Item = (&'r Settings, &'r Subject)>,
+) -> Checksums<'r> {
+    let mut works = Checksums::new();
+    for (place, (settings, subject)) in subjects.into_iter().enumerate() {
+        if let Some(proof) = &subject.proof {
+            let sums = works.entry((settings.seed, proof.hashes)).or_default();
+            sums.entry(&proof.checksum).or_default().push(place);
+        }
+    }
+    works
 }

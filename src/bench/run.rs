@@ -7,16 +7,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::estimate::estimate;
+use super::measured::Measured;
 use super::record::{Hits, KernelFacts, Limit, Proof, Round, Subject, WarmUp};
-use super::stats::poisson_p_value;
 use super::steady::Steady;
 use super::watch::Watch;
 use super::workload::{Checksum, Part, Workload};
-use crate::device::sensors::Throttle;
-use crate::device::speed::{Meter, Sample, slice};
+use crate::device::speed::{Meter, Sample, Untested, slice};
 use crate::device::{Device, Facts};
-use crate::work::Hit;
+use crate::work::{Filter, Hit, Nonces};
 
 /// Rounds of an opening whose work is fixed.
 const FIXED_ROUNDS: u32 = 5;
@@ -47,7 +45,7 @@ pub enum Amount {
 }
 
 /// What opens a subject's device, tested the first time. Fails with a message for people.
-pub type Open<'o> = Box<dyn FnMut(Turn) -> Result<Box<dyn Device>, String> + 'o>;
+pub type Open<'o> = Box<dyn FnMut(Turn) -> Result<Box<dyn Device>, String> + Send + 'o>;
 
 /// Which opening a subject asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +104,8 @@ pub fn run(
         }
     }
     let seats = entrants.into_iter().map(|entrant| Seat::new(entrant, &watches)).collect();
-    let mut bench = Bench { plan, begin, watches, seats, is_stopped, tell };
+    let broken = Vec::new();
+    let mut bench = Bench { plan, begin, watches, seats, broken, is_stopped, tell };
     let stopped = bench.all_openings().is_err();
     let Bench { watches, seats, .. } = bench;
     (seats.into_iter().map(|seat| seat.subject(&watches)).collect(), stopped)
@@ -120,6 +119,8 @@ struct Bench<'b, 'o> {
     begin: Instant,
     watches: Vec<(Facts, Watch)>,
     seats: Vec<Seat<'o>>,
+    /// The devices, by their watches, of which a kernel broke in this opening.
+    broken: Vec<usize>,
     is_stopped: &'b dyn Fn() -> bool,
     tell: &'b mut dyn FnMut(Event<'_>),
 }
@@ -130,6 +131,12 @@ struct Seat<'o> {
     watch: usize,
     /// While it is open.
     meter: Option<Meter>,
+    /// The work that was left when it last was given some.
+    untested: Option<Untested>,
+    /// Why it is closed until the next opening, and whether it was before.
+    setback: Option<String>,
+    had_setback: bool,
+    /// Why it is out.
     error: Option<String>,
     warm_up: Option<WarmUp>,
     rounds: Vec<Round>,
@@ -144,6 +151,7 @@ impl Bench<'_, '_> {
         let mut random = fastrand::Rng::with_seed(0);
         for opening in 0..self.plan.openings.max(1) {
             (self.tell)(Event::Opening(opening));
+            self.broken.clear();
             self.open_all(opening)?;
             if opening == 0 {
                 self.prove_all()?;
@@ -162,17 +170,19 @@ impl Bench<'_, '_> {
         self.begin.elapsed().as_secs_f64()
     }
 
-    /// A device that breaks can take the others of its GPU with it, so only the first to break is out for
-    /// good; others that were measured come back with the next opening.
+    /// A device that breaks can take the others of its GPU with it, so only the first to break in an opening is
+    /// out for good. Others that were measured come back with the next opening, once.
     fn broke(&mut self, place: usize, why: &str) {
-        let device = self.seats[place].entrant.device.clone();
-        let broke_before = |seat: &Seat<'_>| seat.entrant.device == device && seat.error.is_some();
-        let is_first = !self.seats.iter().any(broke_before);
         let seat = &mut self.seats[place];
+        let is_first = !self.broken.contains(&seat.watch);
         seat.meter = None;
-        if is_first || seat.rounds.is_empty() {
+        if is_first || seat.had_setback || seat.rounds.is_empty() {
             seat.error = Some(why.to_owned());
+            self.broken.push(seat.watch);
             (self.tell)(Event::Dropped(place, why));
+        } else {
+            seat.setback = Some(why.to_owned());
+            seat.had_setback = true;
         }
     }
 
@@ -311,29 +321,21 @@ impl Bench<'_, '_> {
         let at = self.at();
         let sample = measure(self)?;
         let said = self.watches[self.seats[place].watch].1.between(at, self.at());
-        let round = Round {
-            opening,
-            at,
-            hashes: sample.hashes,
-            seconds: sample.elapsed.as_secs_f64(),
-            device_seconds: sample.on_device.map(|time| time.as_secs_f64()),
-            batches: sample.batches,
-            clock_mhz: said.clock_mhz,
-            temperature_c: said.temperature_c,
-            power_w: said.power_w,
-            left_out: said.throttle.iter().flatten().any(|reason| Throttle::discredits(*reason)),
-            throttle: said.throttle,
-        };
+        let round = Round::of(&sample, opening, at, said);
         (self.tell)(Event::Round(place, &round));
         let seat = &mut self.seats[place];
-        seat.hits.found += sample.found;
+        // Wrong ones were counted with all samples.
+        let _ = seat.hits.add(&Sample { wrong: 0, ..sample }, Filter::WORD);
         seat.rounds.push(round);
         Some(sample.elapsed)
     }
 
     fn sample(&mut self, place: usize, time: Duration) -> Option<Sample> {
         let seat = &mut self.seats[place];
-        match seat.meter.take()?.sample(time) {
+        let meter = seat.meter.take()?;
+        // Goes on there if it breaks.
+        seat.untested = Some(meter.untested());
+        match meter.sample(time) {
             Ok((sample, meter)) => {
                 seat.meter = Some(meter);
                 seat.hits.wrong += sample.wrong;
@@ -369,6 +371,9 @@ impl<'o> Seat<'o> {
             entrant,
             watch: watch.unwrap_or_default(),
             meter: None,
+            untested: None,
+            setback: None,
+            had_setback: false,
             error: None,
             warm_up: None,
             rounds: Vec::new(),
@@ -384,19 +389,18 @@ impl<'o> Seat<'o> {
 
     /// Closes the device and opens it anew.
     fn open(&mut self, turn: Turn, workload: &Workload) -> Result<(), String> {
-        let before = self.meter.take().map(|meter| {
-            let untested = meter.untested();
+        if let Some(meter) = self.meter.take() {
             // Closed first: some devices cannot be opened twice.
-            drop(meter);
-            untested
-        });
+            self.untested = Some(meter.untested());
+        }
         let device = (self.entrant.open)(turn)?;
         let meter = Meter::of_job(device, self.entrant.batch_time, workload.job.clone());
         let meter = if self.entrant.is_simulated { meter.by_scans() } else { meter };
-        self.meter = Some(match before {
+        self.meter = Some(match self.untested.take() {
             Some(untested) => meter.going_on(untested),
             None => meter,
         });
+        self.setback = None;
         Ok(())
     }
 
@@ -423,44 +427,37 @@ impl<'o> Seat<'o> {
     }
 
     fn subject(self, watches: &[(Facts, Watch)]) -> Subject {
-        let Self { entrant, watch, error, warm_up, rounds, mut hits, mut proof, mut fixed, .. } =
-            self;
-        let hashes: u64 = rounds.iter().map(|round| round.hashes).sum();
-        #[expect(clippy::cast_precision_loss, reason = "an expectation")]
-        let expected = hashes as f64 / 2_f64.powi(32);
-        hits.expected = expected;
-        hits.p_value = poisson_p_value(expected, hits.found);
-        if !fixed.is_empty() {
-            fixed.sort_by_key(|(part, _)| part.region.nonces.start());
-            let of_range = self::proof(&fixed);
+        let Self { entrant, watch, warm_up, rounds, hits, mut proof, fixed, .. } = self;
+        let error = self.error.or(self.setback);
+        if let Some(range) = from_start(fixed) {
+            let of_range = self::proof(&[range]);
             proof = proof.map(|of_start| Proof {
                 hashes: of_start.hashes + of_range.hashes,
                 hits: of_start.hits + of_range.hits,
                 checksum: Checksum::of_texts(&[of_start.checksum, of_range.checksum]),
             });
         }
-        let estimate = estimate(&rounds);
-        let rate = estimate.as_ref().map(|estimate| estimate.rate.median);
-        let reached = |limit: Limit| Limit {
-            reached: rate.map(|rate| rate / limit.hashes_per_second),
-            ..limit
-        };
-        let watch = watches.get(watch).map(|(_, watch)| watch);
-        Subject {
-            device: entrant.device,
-            kernel: entrant.kernel,
-            batch_seconds: entrant.batch_time.as_secs_f64(),
-            sensors: watch.map(|watch| watch.source.clone()).unwrap_or_default(),
-            warm_up,
-            rounds,
-            readings: watch.map(Watch::readings).unwrap_or_default(),
-            hits,
-            proof,
-            estimate,
-            limit: entrant.limit.map(reached),
-            error,
-        }
+        let measured = Measured { warm_up, rounds, hits, proof, stress: None, error };
+        measured.subject(entrant, &watches[watch].1)
     }
+}
+
+/// The pieces up to the first that is missing, as one: however the range was cut, and wherever a device broke,
+/// equal numbers of hashes are the same hashes.
+fn from_start(mut pieces: Vec<(Part, Vec<Hit>)>) -> Option<(Part, Vec<Hit>)> {
+    pieces.sort_by_key(|(part, _)| part.region.nonces.start());
+    let mut pieces = pieces.into_iter();
+    let (mut whole, mut hits) =
+        pieces.next().filter(|(part, _)| part.region.nonces.start() == 0)?;
+    for (part, found) in pieces {
+        let (before, after) = (whole.region.nonces, part.region.nonces);
+        let both = Nonces::new(before.start(), after.end()).ok();
+        let Some(nonces) = both.filter(|_| before.end() == after.start()) else { break };
+        whole.region.nonces = nonces;
+        hits.extend(found);
+    }
+    hits.sort_unstable();
+    Some((whole, hits))
 }
 
 /// Of parts, whole, with their hits.

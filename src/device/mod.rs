@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod driver;
+pub mod flawed;
 pub mod gpu;
 pub mod inventory;
 pub mod selftest;

@@ -44,6 +44,17 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// A number of something, by its name in the singular: `1 wrong hit`, `3 wrong hits`, `1,000 hashes`.
+#[must_use]
+pub fn counted(number: u64, one: &str) -> String {
+    let ending = match one {
+        _ if number == 1 => "",
+        _ if one.ends_with("sh") => "es",
+        _ => "s",
+    };
+    format!("{} {one}{ending}", count(number))
+}
+
 /// Hashes given back, by reason: `4,096 (overflow), 12 (lost)`, or `none`.
 #[must_use]
 pub fn given_back(reasons: &BTreeMap<Reason, u64>) -> String {
@@ -146,6 +157,9 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(4_294_967_296), "4,294,967,296");
+        assert_eq!(counted(1, "wrong hit"), "1 wrong hit");
+        assert_eq!(counted(0, "wrong hit"), "0 wrong hits");
+        assert_eq!(counted(1024, "hash"), "1,024 hashes");
         assert_eq!(time(Duration::from_micros(87_900)), "87 ms");
         assert_eq!(time(Duration::from_millis(3240)), "3.2 s");
         assert_eq!(time(Duration::from_secs(245)), "4 min 05 s");

@@ -28,18 +28,19 @@ fn a_record_has_what_was_measured_and_where() {
 
 #[test]
 fn the_same_seed_and_hashes_have_the_same_checksum() {
-    let checksum = |seed: &str, hashes: &str| {
-        let fixed = ["bench", "--device", "cpu", "--openings", "1", "--warm-up", "0s", "--json"];
-        let record = json(&done(&[&fixed[..], &["--seed", seed, "--hashes", hashes]].concat()));
+    let checksum = |openings: &str, seed: &str, hashes: &str| {
+        let fixed = ["bench", "--device", "cpu", "--warm-up", "0s", "--json"];
+        let asked = ["--openings", openings, "--seed", seed, "--hashes", hashes];
+        let record = json(&done(&[&fixed[..], &asked].concat()));
         let rounds = record["subjects"][0]["rounds"].as_array().unwrap();
         let tested: u64 = rounds.iter().filter_map(|round| round["hashes"].as_u64()).sum();
         assert!(tested >= 2_000_000, "{tested}");
         record["subjects"][0]["proof"]["checksum"].as_str().unwrap().to_owned()
     };
-    let first = checksum("1", "2M");
-    assert_eq!(first, checksum("1", "2M"));
-    assert_ne!(first, checksum("2", "2M"));
-    assert_ne!(first, checksum("1", "3M"));
+    let first = checksum("1", "1", "2M");
+    assert_eq!(first, checksum("2", "1", "2M"), "however the range is cut");
+    assert_ne!(first, checksum("1", "2", "2M"));
+    assert_ne!(first, checksum("1", "1", "3M"));
 }
 
 #[test]
@@ -68,6 +69,33 @@ fn a_saved_result_is_compared_with_and_reported() {
 }
 
 #[test]
+fn a_stress_test_of_a_healthy_device_ends_well_and_a_drill_is_found() {
+    let healthy = ["bench", "--device", "cpu", "--stress", "3s", "--json"];
+    let record = json(&done(&healthy));
+    assert_eq!(record["settings"]["stress"], true);
+    let subject = &record["subjects"][0];
+    let stress = &subject["stress"];
+    assert!(stress["seconds"].as_f64() > Some(2.0) && subject["hits"]["wrong"] == 0, "{stress}");
+    assert!(stress["easy"]["found"].as_u64() > Some(100), "{stress}");
+    for what in ["wrong_at", "missing_at"] {
+        assert!(stress[what].is_null(), "{stress}");
+    }
+    for (drill, found, told) in [
+        ("wrong-hit", "reported ", "hits were WRONG"),
+        ("loses-hits", "lost hits", "Hits are MISSING"),
+        ("lost", "broke ", "The device BROKE"),
+    ] {
+        let drilled = ["bench", "--device", "cpu", "--stress", "20s", "--drill", drill];
+        let output = adit(&drilled).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{drill}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(found), "{drill}: {said}");
+        let table = String::from_utf8_lossy(&output.stdout);
+        assert!(table.contains(told), "{drill}: {table}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_before_anything_is_measured() {
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("other.json");
@@ -84,6 +112,9 @@ fn what_cannot_be_is_refused_before_anything_is_measured() {
         (&["--hashes", "12"], 2, "such as 500M"),
         (&["--fail-on", "much"], 2, "such as 2%"),
         (&["--json", "--csv"], 2, "cannot be used with"),
+        (&["--drill", "lost"], 2, "--stress"),
+        (&["--stress", "0s"], 2, "a stress test takes"),
+        (&["--stress", "10s", "--matrix"], 2, "cannot be used with"),
     ] {
         let said = refused(&[&["bench", "--device", "cpu"], options].concat(), code);
         assert!(said.contains(reason), "{options:?}: {said}");

@@ -1,7 +1,7 @@
 //! Which kernels are measured on which devices.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Args;
@@ -25,11 +25,11 @@ const MATRIX_KERNELS: usize = 3;
 
 /// Whether the self-test refused a kernel.
 #[derive(Clone, Default)]
-pub(super) struct Refusals(Rc<Cell<bool>>);
+pub(super) struct Refusals(Arc<AtomicBool>);
 
 impl Refusals {
     pub(super) fn any(&self) -> bool {
-        self.0.get()
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -139,7 +139,7 @@ fn open(entry: &Entry, kernel: Kernel, refusals: &Refusals) -> Open<'static> {
         match turn {
             Turn::Later => entry.open(opening),
             Turn::First => entry.open_tested(opening).map_err(|why| {
-                refusals.0.set(refusals.any() || matches!(why, NotUsable::Refused(_)));
+                refusals.0.fetch_or(matches!(why, NotUsable::Refused(_)), Ordering::Relaxed);
                 why.to_string()
             }),
         }

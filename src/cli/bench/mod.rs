@@ -2,6 +2,7 @@
 
 mod entrants;
 mod show;
+mod stress;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,17 +11,19 @@ use etcetera::BaseStrategy as _;
 
 use self::entrants::Refusals;
 use self::show::{Form, Live};
+use self::stress::Drill;
 use super::options::{DeviceOptions, Profile, duration, kernel_file};
 use super::{Failure, output};
-use crate::bench::record::{Record, SCHEMA, Settings};
-use crate::bench::run::{Amount, Plan};
+use crate::bench::record::{self, Record, SCHEMA, Settings, Subject};
+use crate::bench::run::{Amount, Entrant, Event, Plan};
 use crate::bench::store::{self, Name};
 use crate::bench::workload::{FEWEST_HASHES, MOST_HASHES, Workload};
 use crate::bench::{compare, machine};
 use crate::files;
 use crate::kernel::{Kernel, Variant};
-use crate::limits::{BENCHMARK_TIME, OPENINGS};
+use crate::limits::{BENCHMARK_TIME, OPENINGS, STRESS_TIME};
 use crate::runtime::Stop;
+use crate::ui::text::{self, counted};
 
 /// Names the folder that baselines lie in, instead of the platform's.
 const FOLDER_VARIABLE: &str = "ADIT_BENCH_DIR";
@@ -70,6 +73,20 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = Profile::Dedicated)]
     profile: Profile,
 
+    /// Load all devices at once for this time instead, and check everything that they report; exit with 1 when
+    /// anything was wrong
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = stress_time,
+        conflicts_with_all = ["matrix", "time", "hashes", "warm_up", "openings", "compare"]
+    )]
+    stress: Option<Duration>,
+
+    /// With --stress, tamper with the devices' reports, to see that it is found
+    #[arg(long, value_enum, value_name = "FLAW", requires = "stress")]
+    drill: Option<Drill>,
+
     /// Keep the result under this name, for --compare
     #[arg(long, value_name = "NAME")]
     save: Option<Name>,
@@ -101,6 +118,10 @@ enum Command {
 
 fn time(text: &str) -> Result<Duration, String> {
     duration(text, Duration::from_millis(100)..=BENCHMARK_TIME, "a kernel is measured for")
+}
+
+fn stress_time(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::from_secs(1)..=STRESS_TIME, "a stress test takes")
 }
 
 fn warm_up(text: &str) -> Result<Duration, String> {
@@ -160,23 +181,14 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
 
 fn measure(args: &Args, stop: &Stop) -> Result<(Record, Refusals), Failure> {
     let workload = Workload::new(args.seed).map_err(Failure::usage)?;
-    let fixed = args.hashes.and_then(|hashes| workload.range(hashes));
-    let amount = fixed.map_or(Amount::Time(args.time), Amount::Fixed);
-    let plan = Plan {
-        amount,
-        openings: args.openings,
-        warm_up: args.warm_up.unwrap_or(args.time),
-        workload,
-    };
     let refusals = Refusals::default();
     let entrants = entrants::entrants(args, &refusals, stop)?;
     let (date, start) = (SystemTime::now(), Instant::now());
-    let live = Live::new(&entrants, args.form.is_quiet(), args.openings);
-    let (subjects, interrupted) =
-        crate::bench::run::run(&plan, entrants, &|| stop.is_requested(), &mut |event| {
-            live.tell(event);
-        });
-    drop(live);
+    let (subjects, interrupted) = match args.stress {
+        Some(time) => stress::run(args, workload, time, entrants, stop)?,
+        None => in_turns(args, workload, entrants, stop),
+    };
+    let time = if args.hashes.is_some() { None } else { Some(args.stress.unwrap_or(args.time)) };
     let record = Record {
         schema: SCHEMA,
         tool: machine::tool(),
@@ -185,9 +197,10 @@ fn measure(args: &Args, stop: &Stop) -> Result<(Record, Refusals), Failure> {
         seconds: start.elapsed().as_secs_f64(),
         settings: Settings {
             seed: args.seed,
-            seconds: args.hashes.is_none().then_some(args.time.as_secs_f64()),
+            seconds: time.map(|time| time.as_secs_f64()),
             hashes: args.hashes,
-            openings: args.openings,
+            openings: if args.stress.is_some() { 1 } else { args.openings },
+            stress: args.stress.is_some(),
         },
         interrupted,
         subjects,
@@ -196,28 +209,51 @@ fn measure(args: &Args, stop: &Stop) -> Result<(Record, Refusals), Failure> {
     Ok((record, refusals))
 }
 
+fn in_turns(
+    args: &Args,
+    workload: Workload,
+    entrants: Vec<Entrant<'_>>,
+    stop: &Stop,
+) -> (Vec<Subject>, bool) {
+    let fixed = args.hashes.and_then(|hashes| workload.range(hashes));
+    let amount = fixed.map_or(Amount::Time(args.time), Amount::Fixed);
+    let plan = Plan {
+        amount,
+        openings: args.openings,
+        warm_up: args.warm_up.unwrap_or(args.time),
+        workload,
+    };
+    let live = Live::new(&entrants, args.form.is_quiet());
+    let mut opening = 0;
+    crate::bench::run::run(&plan, entrants, &|| stop.is_requested(), &mut |event| {
+        if let Event::Opening(number) = event {
+            opening = number + 1;
+        }
+        live.tell(&format!("opening {opening} of {}", args.openings), event);
+    })
+}
+
 /// What the exit code says of a run that was shown.
 fn outcome(args: &Args, record: &Record, refusals: &Refusals) -> Result<(), Failure> {
     let wrong: Vec<String> = record
         .subjects
         .iter()
-        .filter(|subject| subject.hits.wrong > 0)
+        .filter(|subject| subject.wrong() > 0)
         .map(|subject| {
-            format!("{} reported {} wrong hits", subject.kernel.name, subject.hits.wrong)
+            let wrong = counted(subject.wrong(), "wrong hit");
+            format!("{} reported {wrong}", text::clean(&subject.kernel.name))
         })
         .collect();
     if !wrong.is_empty() {
         return Err(Failure::wrong(format!("{}; its figures mean nothing", wrong.join("; "))));
     }
-    let mut checksums: Vec<&str> = record
-        .subjects
-        .iter()
-        .filter_map(|subject| subject.proof.as_ref())
-        .map(|proof| proof.checksum.as_str())
-        .collect();
-    checksums.sort_unstable();
-    checksums.dedup();
-    if checksums.len() > 1 && !record.interrupted {
+    let failed: Vec<String> = record.subjects.iter().filter_map(stress::failed).collect();
+    if !failed.is_empty() {
+        return Err(Failure::wrong(failed.join("; ")));
+    }
+    let works =
+        record::checksums(record.subjects.iter().map(|subject| (&record.settings, subject)));
+    if works.values().any(|sums| sums.len() > 1) {
         return Err(Failure::wrong("the checksums differ: a device misses hits"));
     }
     if record.interrupted {

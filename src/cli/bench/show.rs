@@ -84,12 +84,10 @@ fn terminal_width() -> Option<usize> {
 pub(super) struct Live {
     bar: ProgressBar,
     names: Vec<String>,
-    openings: u32,
-    opening: std::cell::Cell<u32>,
 }
 
 impl Live {
-    pub(super) fn new(entrants: &[Entrant<'_>], is_quiet: bool, openings: u32) -> Self {
+    pub(super) fn new(entrants: &[Entrant<'_>], is_quiet: bool) -> Self {
         let is_hidden = is_quiet || !std::io::stderr().is_terminal();
         let bar = if is_hidden { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         // The template is constant; if it were wrong the default style would do.
@@ -103,32 +101,33 @@ impl Live {
                 text::clean(&format!("{} on {}", entrant.kernel.name, entrant.device.name))
             })
             .collect();
-        Self { bar, names, openings, opening: std::cell::Cell::new(0) }
+        Self { bar, names }
     }
 
-    pub(super) fn tell(&self, event: Event<'_>) {
-        let name = |place: usize| self.names.get(place).map_or("", String::as_str);
-        let at = |place, what: String| {
-            let opening = self.opening.get() + 1;
-            self.bar.set_message(format!(
-                "opening {opening} of {}: {}, {what}",
-                self.openings,
-                name(place)
-            ));
-        };
+    fn name(&self, place: usize) -> &str {
+        self.names.get(place).map_or("", String::as_str)
+    }
+
+    /// Shows what happened to a subject at a stage of the run.
+    pub(super) fn at(&self, stage: &str, place: usize, what: &str) {
+        self.bar.set_message(format!("{stage}: {}, {what}", self.name(place)));
+    }
+
+    /// Prints a line that stays.
+    pub(super) fn keep(&self, place: usize, what: &str) {
+        self.bar
+            .suspend(|| output::note(format_args!("{}: {}", self.name(place), text::clean(what))));
+    }
+
+    pub(super) fn tell(&self, stage: &str, event: Event<'_>) {
         match event {
-            Event::Opening(number) => {
-                self.opening.set(number);
-                self.bar.set_message(format!("opening {} of {}", number + 1, self.openings));
-            }
-            Event::Opened(place) => at(place, "open and tested".to_owned()),
+            Event::Opening(_) => self.bar.set_message(stage.to_owned()),
+            Event::Opened(place) => self.at(stage, place, "open and tested"),
             Event::WarmUp(place, rate) => {
-                at(place, format!("warming up with {}", text::rate(Some(rate))));
+                self.at(stage, place, &format!("warming up with {}", text::rate(Some(rate))));
             }
-            Event::Round(place, round) => at(place, text::rate(round.rate())),
-            Event::Dropped(place, why) => self.bar.suspend(|| {
-                output::note(format_args!("{} drops out: {}", name(place), text::clean(why)));
-            }),
+            Event::Round(place, round) => self.at(stage, place, &text::rate(round.rate())),
+            Event::Dropped(place, why) => self.keep(place, &format!("it drops out: {why}")),
         }
     }
 }

@@ -24,7 +24,9 @@ pub fn csv(records: &[Record]) -> String {
 type Row = Vec<(&'static str, String)>;
 
 fn row(record: &Record, subject: &Subject) -> Row {
-    [of_run(record), of_device(subject), of_kernel(subject), of_rounds(subject)].concat()
+    let error = vec![("error", maybe_foreign(subject.error.as_ref()))];
+    let parts = [of_run(record), of_device(subject), of_kernel(subject), of_rounds(subject)];
+    [parts.concat(), of_stress(subject), error].concat()
 }
 
 fn of_run(record: &Record) -> Row {
@@ -45,6 +47,7 @@ fn of_run(record: &Record) -> Row {
         ("asked_seconds", maybe_number(settings.seconds)),
         ("asked_hashes", maybe(settings.hashes)),
         ("openings", settings.openings.to_string()),
+        ("stress", settings.stress.to_string()),
     ]
 }
 
@@ -114,7 +117,22 @@ fn of_rounds(subject: &Subject) -> Row {
         ("limit", maybe_number(limit.map(|limit| limit.hashes_per_second))),
         ("limit_reached", maybe_number(limit.and_then(|limit| limit.reached))),
         ("limit_formula", maybe_foreign(limit.map(|limit| &limit.formula))),
-        ("error", maybe_foreign(subject.error.as_ref())),
+    ]
+}
+
+fn of_stress(subject: &Subject) -> Row {
+    let stress = subject.stress.as_ref();
+    let easy = stress.map(|stress| &stress.easy);
+    vec![
+        ("stress_seconds", maybe_number(stress.map(|stress| stress.seconds))),
+        ("easy_bits", maybe(stress.map(|stress| stress.easy_bits))),
+        ("easy_expected", maybe_number(easy.map(|hits| hits.expected))),
+        ("easy_found", maybe(easy.map(|hits| hits.found))),
+        ("easy_wrong", maybe(easy.map(|hits| hits.wrong))),
+        ("unproven_hashes", maybe(stress.map(|stress| stress.unproven))),
+        ("first_wrong_at", maybe_number(stress.and_then(|stress| stress.wrong_at))),
+        ("missing_sure_at", maybe_number(stress.and_then(|stress| stress.missing_at))),
+        ("losses", maybe(stress.map(|stress| stress.losses.len()))),
     ]
 }
 

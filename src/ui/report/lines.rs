@@ -181,13 +181,14 @@ impl Line<'_> {
     /// Hits found and expected.
     pub(super) fn hits(&self) -> String {
         let hits = &self.subject.hits;
+        let all_wrong = self.subject.wrong();
         let expected = if hits.expected < 1000.0 {
             digits(hits.expected)
         } else {
             format!("{:.0}", hits.expected.min(1e15))
         };
-        let wrong = if hits.wrong > 0 {
-            format!(", {} WRONG", text::count(hits.wrong))
+        let wrong = if all_wrong > 0 {
+            format!(", {} WRONG", text::count(all_wrong))
         } else {
             String::new()
         };
@@ -234,10 +235,14 @@ pub(super) fn about(record: &Record) -> [String; 2] {
     place.push(format!("{} threads", machine.threads));
     let settings = &record.settings;
     let mut asked = vec![format!("seed {}", settings.seed)];
-    asked.extend(settings.seconds.map(|seconds| format!("{} for each", time(seconds))));
-    asked.extend(settings.hashes.map(|hashes| format!("{} hashes for each", text::count(hashes))));
-    let times = if settings.openings == 1 { "opening" } else { "openings" };
-    asked.push(format!("{} {times}", settings.openings));
+    if settings.stress {
+        asked.extend(settings.seconds.map(|seconds| format!("stress test of {}", time(seconds))));
+    } else {
+        asked.extend(settings.seconds.map(|seconds| format!("{} for each", time(seconds))));
+        let hashes = settings.hashes.map(|hashes| text::counted(hashes, "hash"));
+        asked.extend(hashes.map(|hashes| format!("{hashes} for each")));
+        asked.push(text::counted(settings.openings.into(), "opening"));
+    }
     [
         format!(
             "adit {}, wgpu {} and naga {} on {}",

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::figures::{percent, rate, time};
+use super::figures::{digits, percent, rate, time};
 use super::lines::{Line, Overview, listed, record_tag, round_rate};
-use crate::bench::record::{Estimate, Round, Subject};
+use crate::bench::record::{self, Estimate, Hits, Round, Stress, Subject};
 use crate::device::sensors::Throttle;
-use crate::ui::text::{clean, count};
+use crate::ui::text::{clean, count, counted};
 
 /// A number of hits is told as unlikely when so unusual a one is rarer than this.
 const UNLIKELY: f64 = 0.001;
@@ -73,17 +73,8 @@ fn interrupted(overview: &Overview<'_>, notes: &mut Vec<Note>) {
 
 /// Subjects that did the same work must have the same checksum.
 fn checksums(overview: &Overview<'_>, notes: &mut Vec<Note>) {
-    let mut works: BTreeMap<(u64, u64), BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
-    let mut without = Vec::new();
-    for (place, line) in overview.lines.iter().enumerate() {
-        let Some(proof) = &line.subject.proof else {
-            without.push(place);
-            continue;
-        };
-        let seed = overview.records[line.record].settings.seed;
-        let sums = works.entry((seed, proof.hashes)).or_default();
-        sums.entry(&proof.checksum).or_default().push(place);
-    }
+    let settings = |line: &Line<'_>| &overview.records[line.record].settings;
+    let works = record::checksums(overview.lines.iter().map(|line| (settings(line), line.subject)));
     for ((seed, hashes), sums) in &works {
         let work = format!("the first {} hashes of seed {seed}", count(*hashes));
         let short = |sum: &str| clean(sum).chars().take(16).collect::<String>();
@@ -106,6 +97,10 @@ fn checksums(overview: &Overview<'_>, notes: &mut Vec<Note>) {
         );
         notes.push(Note { lines: Vec::new(), loud: true, text });
     }
+    // A stress test has none.
+    let lacks = |line: &Line<'_>| line.subject.proof.is_none() && line.subject.stress.is_none();
+    let lines = overview.lines.iter().enumerate();
+    let without: Vec<usize> = lines.filter(|(_, line)| lacks(line)).map(|(i, _)| i).collect();
     if !without.is_empty() {
         let text = "There is no checksum: the work for it was not done.".to_owned();
         notes.push(Note { lines: without, loud: false, text });
@@ -134,6 +129,10 @@ fn trouble(subject: &Subject) -> Vec<String> {
     if let Some(error) = &subject.error {
         told.push(format!("Ended early: {}", sentence(error)));
     }
+    if let Some(stress) = &subject.stress {
+        told.extend(under_stress(subject, stress));
+        return told;
+    }
     let hits = &subject.hits;
     if hits.wrong > 0 {
         let all = count(hits.found.saturating_add(hits.wrong));
@@ -147,7 +146,7 @@ fn trouble(subject: &Subject) -> Vec<String> {
             "more than expected; it counts wrongly"
         };
         let found = count(hits.found);
-        let expected = super::figures::digits(hits.expected);
+        let expected = digits(hits.expected);
         told.push(format!(
             "{found} hits where {expected} are expected are {direction}, unless chance made it \
              (p = {:.1e}).",
@@ -157,16 +156,71 @@ fn trouble(subject: &Subject) -> Vec<String> {
     told
 }
 
+/// What went wrong in a stress test.
+fn under_stress(subject: &Subject, stress: &Stress) -> Vec<String> {
+    let after = |at: f64| format!("after {}", time(at));
+    let mut told = Vec::new();
+    if subject.wrong() > 0 {
+        let right = subject.hits.found.saturating_add(stress.easy.found);
+        told.push(format!(
+            "{} of {} hits were WRONG, the first {}. The device miscalculates.",
+            count(subject.wrong()),
+            count(right.saturating_add(subject.wrong())),
+            stress.wrong_at.map_or_else(|| "at an unknown time".to_owned(), after),
+        ));
+    }
+    if let Some(at) = stress.missing_at {
+        told.push(format!(
+            "Hits are MISSING, which was certain {}: {}. The device loses hits.",
+            after(at),
+            found(subject, stress),
+        ));
+    }
+    if !stress.losses.is_empty() {
+        let mut losses: Vec<String> = stress
+            .losses
+            .iter()
+            .map(|loss| format!("{} ({})", after(loss.at), clean(loss.why.trim())))
+            .collect();
+        name_a_few(&mut losses);
+        let times = counted(stress.losses.len() as u64, "time");
+        told.push(format!("The device BROKE {times}: {}.", listed(&losses)));
+    }
+    if stress.unproven > 0 {
+        let hashes = counted(stress.unproven, "hash");
+        told.push(format!("The device could not vouch for {hashes}: their reports were broken."));
+    }
+    told
+}
+
+/// Hits of both kinds, found and expected.
+fn found(subject: &Subject, stress: &Stress) -> String {
+    let of =
+        |hits: &Hits| format!("{} where {} are expected", count(hits.found), digits(hits.expected));
+    format!(
+        "{} with {} leading zero bits, {} with 32",
+        of(&stress.easy),
+        stress.easy_bits,
+        of(&subject.hits)
+    )
+}
+
 /// What makes its figures less certain.
 fn doubts(line: &Line<'_>) -> Vec<String> {
     let subject = line.subject;
     let mut told = Vec::new();
+    if let Some(stress) = &subject.stress {
+        let load = time(stress.seconds);
+        told.push(format!("Under load for {load}; hits: {}.", found(subject, stress)));
+    }
     match subject.warm_up {
         Some(warm_up) if !warm_up.steady => told.push(format!(
             "The rate was not steady at the end of the warm-up of {}.",
             time(warm_up.seconds)
         )),
-        None if subject.error.is_none() => told.push("It did not end its warm-up.".to_owned()),
+        None if subject.error.is_none() && subject.stress.is_none() => {
+            told.push("It did not end its warm-up.".to_owned());
+        }
         _ => {}
     }
     told.extend(throttled(&subject.rounds));
@@ -225,12 +279,16 @@ fn outliers(estimate: &Estimate, rounds: &[Round]) -> Option<String> {
     if named.is_empty() {
         return None;
     }
-    if named.len() > NAMED {
-        let more = named.len() - NAMED;
-        named.truncate(NAMED);
-        named.push(format!("{more} more"));
-    }
+    name_a_few(&mut named);
     Some(format!("Far from the other rounds, but counted: {}.", listed(&named)))
+}
+
+/// Names the first, and says how many more there are.
+fn name_a_few(names: &mut Vec<String>) {
+    if let Some(more) = names.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        names.truncate(NAMED);
+        names.push(format!("{more} more"));
+    }
 }
 
 /// What is not known, and how the rest is known.

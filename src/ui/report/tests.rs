@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{csv, html, markdown, table};
 use crate::bench::record::{
-    Estimate, Figure, Hits, KernelFacts, Limit, Machine, Proof, Record, Round, SCHEMA, Settings,
-    Subject, TimedReading, Tool, WarmUp,
+    Estimate, Figure, Hits, KernelFacts, Limit, Loss, Machine, Proof, Record, Round, SCHEMA,
+    Settings, Stress, Subject, TimedReading, Tool, WarmUp,
 };
 use crate::device::sensors::{Reading, Throttle};
 use crate::device::tune::stats::Interval;
@@ -262,7 +262,13 @@ fn record(subjects: Vec<Subject>) -> Record {
         machine: Machine { os: "Debian 12".into(), kernel: None, cpu: None, threads: 2 },
         begun: "2026-11-20T18:04:11Z".to_owned(),
         seconds: 30.0,
-        settings: Settings { seed: 7, seconds: Some(10.0), hashes: None, openings: 1 },
+        settings: Settings {
+            seed: 7,
+            seconds: Some(10.0),
+            hashes: None,
+            openings: 1,
+            stress: false,
+        },
         interrupted: false,
         comparisons: Vec::new(),
         subjects,
@@ -316,6 +322,7 @@ fn subject(kernel: &str, rate: f64) -> Subject {
             reached: Some(0.5),
             formula: "lanes · clock / instructions".to_owned(),
         }),
+        stress: None,
         error: None,
     }
 }
@@ -360,6 +367,7 @@ fn odd_record(random: &mut fastrand::Rng) -> Record {
         seconds: maybe_odd(random),
         hashes: Some(u64::MAX),
         openings: 0,
+        stress: random.bool(),
     };
     record
 }
@@ -401,8 +409,27 @@ fn odd_subject(random: &mut fastrand::Rng) -> Subject {
         reached: maybe_odd(random),
         formula: odd_text(random),
     });
+    subject.stress = random.bool().then(|| odd_stress(random));
     subject.error = random.bool().then(|| odd_text(random));
     subject
+}
+
+fn odd_stress(random: &mut fastrand::Rng) -> Stress {
+    let loss = |random: &mut _| Loss { at: odd(random), why: odd_text(random) };
+    Stress {
+        seconds: odd(random),
+        easy_bits: u32::MAX,
+        easy: Hits {
+            expected: odd(random),
+            found: u64::MAX,
+            wrong: [0, 1, u64::MAX][random.usize(0..3)],
+            p_value: odd(random),
+        },
+        unproven: [0, u64::MAX][random.usize(0..2)],
+        wrong_at: maybe_odd(random),
+        missing_at: maybe_odd(random),
+        losses: (0..random.usize(0..9)).map(|_| loss(random)).collect(),
+    }
 }
 
 fn odd_round(random: &mut fastrand::Rng, openings: [u32; 3]) -> Round {
