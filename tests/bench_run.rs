@@ -89,7 +89,7 @@ fn equals_are_rarely_told_apart_and_a_slower_one_is_found() {
         let one = noisy(RATE, seed, 0.3, 0.02);
         let other = noisy(rate, seed + 1000, 0.3, 0.02);
         let subjects = measure(&plan, vec![one, other]);
-        Comparison::new(&subjects[0], &subjects[1], true).verdict
+        Comparison::new(&subjects[0], &subjects[1], 1, true).verdict
     };
     let differ = |verdict: &Verdict| matches!(verdict, Verdict::Faster | Verdict::Slower);
     let wrong = (0..40).map(|seed| compare(seed, RATE)).filter(differ).count();

@@ -40,6 +40,8 @@ pub struct Comparison {
     pub base: String,
     /// What is compared with it.
     pub subject: String,
+    /// The place of that in the record's `subjects`.
+    pub place: usize,
     /// By how much its rate is higher, as a share of the baseline's; null with fewer than three openings.
     pub change: Option<f64>,
     /// The interval of that, with confidence [`SURE`].
@@ -51,9 +53,9 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Compares two subjects; `paired` when they are of one run.
+    /// Compares a subject with the one of that place; `paired` when they are of one run.
     #[must_use]
-    pub fn new(base: &Subject, subject: &Subject, paired: bool) -> Self {
+    pub fn new(base: &Subject, subject: &Subject, place: usize, paired: bool) -> Self {
         let (one, other) = (openings(base), openings(subject));
         let found = if paired {
             let ratio = |(opening, rate): &(u32, f64)| {
@@ -72,9 +74,11 @@ impl Comparison {
             low: interval.low.exp_m1(),
             high: interval.high.exp_m1(),
         });
+        let with_batch = !is_same_batch(base, subject);
         Self {
-            base: name(base),
-            subject: name(subject),
+            base: name(base, with_batch),
+            subject: name(subject, with_batch),
+            place,
             change: found.map(|(change, _)| change.exp_m1()),
             verdict: verdict(interval),
             interval,
@@ -96,7 +100,7 @@ pub fn within(record: &Record) -> Vec<Comparison> {
     for (place, subject) in record.subjects.iter().enumerate() {
         let before = &record.subjects[..place];
         if let Some(base) = before.iter().find(|base| base.device == subject.device) {
-            comparisons.push(Comparison::new(base, subject, true));
+            comparisons.push(Comparison::new(base, subject, place, true));
         }
     }
     comparisons
@@ -107,13 +111,13 @@ pub fn within(record: &Record) -> Vec<Comparison> {
 #[must_use]
 pub fn between(base: &Record, record: &Record) -> (Vec<Comparison>, Vec<String>) {
     if let ([one], [other]) = (base.subjects.as_slice(), record.subjects.as_slice()) {
-        return (vec![Comparison::new(one, other, false)], Vec::new());
+        return (vec![Comparison::new(one, other, 0, false)], Vec::new());
     }
     let (mut comparisons, mut alone) = (Vec::new(), Vec::new());
-    for subject in &record.subjects {
+    for (place, subject) in record.subjects.iter().enumerate() {
         match base.subjects.iter().find(|base| is_same(base, subject)) {
-            Some(base) => comparisons.push(Comparison::new(base, subject, false)),
-            None => alone.push(name(subject)),
+            Some(base) => comparisons.push(Comparison::new(base, subject, place, false)),
+            None => alone.push(name(subject, true)),
         }
     }
     (comparisons, alone)
@@ -122,11 +126,17 @@ pub fn between(base: &Record, record: &Record) -> (Vec<Comparison>, Vec<String>)
 fn is_same(one: &Subject, other: &Subject) -> bool {
     (&one.device.name, &one.device.pci) == (&other.device.name, &other.device.pci)
         && one.kernel.name == other.kernel.name
-        && (one.batch_seconds - other.batch_seconds).abs() < 1e-9
+        && is_same_batch(one, other)
 }
 
-fn name(subject: &Subject) -> String {
-    format!("{} on {}", subject.kernel.name, subject.device.name)
+fn is_same_batch(one: &Subject, other: &Subject) -> bool {
+    (one.batch_seconds - other.batch_seconds).abs() < 1e-9
+}
+
+fn name(subject: &Subject, with_batch: bool) -> String {
+    let name = format!("{} on {}", subject.kernel.name, subject.device.name);
+    let batch = subject.batch_seconds * 1000.0;
+    if with_batch { format!("{name} in batches of {batch} ms") } else { name }
 }
 
 /// The logarithm of each opening's median rate. Rounds that were left out do not count.

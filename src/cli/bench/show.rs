@@ -67,11 +67,7 @@ impl Form {
             return output::line(report::markdown(records));
         }
         let width = std::io::stdout().is_terminal().then(terminal_width).flatten();
-        output::line(report::table(records, width))?;
-        for comparison in records.iter().flat_map(|record| &record.comparisons) {
-            output::line(text::clean(&comparison.to_string()))?;
-        }
-        Ok(())
+        output::line(report::table(records, width))
     }
 }
 

@@ -1,17 +1,20 @@
 //! For spreadsheets and scripts.
 
+use super::compared::of_subject;
+use crate::bench::compare::Comparison;
 use crate::bench::record::{Estimate, Figure, Record, Subject};
 use crate::ui::text::clean;
 
 /// One line for each subject below a line of names. Times are in seconds, rates in hashes per second,
-/// shares from 0 to 1; what is not known is empty. Quoted as RFC 4180 says.
+/// shares from 0 to 1; what is not known is empty. What was compared with several baselines has all of them in
+/// its cells, between semicolons. Quoted as RFC 4180 says.
 ///
 /// Foreign text that a spreadsheet would take for a formula begins with an apostrophe.
 #[must_use]
 pub fn csv(records: &[Record]) -> String {
     let rows: Vec<Row> = records
         .iter()
-        .flat_map(|record| record.subjects.iter().map(move |subject| row(record, subject)))
+        .flat_map(|record| (0..record.subjects.len()).map(move |place| row(record, place)))
         .collect();
     let head = rows.first().map(|row| row.iter().map(|(name, _)| quoted(name)).collect());
     let cells = rows.iter().map(|row| row.iter().map(|(_, cell)| quoted(cell)).collect());
@@ -23,10 +26,11 @@ pub fn csv(records: &[Record]) -> String {
 /// Names of columns with a cell for each.
 type Row = Vec<(&'static str, String)>;
 
-fn row(record: &Record, subject: &Subject) -> Row {
+fn row(record: &Record, place: usize) -> Row {
+    let subject = &record.subjects[place];
     let error = vec![("error", maybe_foreign(subject.error.as_ref()))];
     let parts = [of_run(record), of_device(subject), of_kernel(subject), of_rounds(subject)];
-    [parts.concat(), of_stress(subject), error].concat()
+    [parts.concat(), of_stress(subject), of_comparisons(record, place), error].concat()
 }
 
 fn of_run(record: &Record) -> Row {
@@ -133,6 +137,20 @@ fn of_stress(subject: &Subject) -> Row {
         ("first_wrong_at", maybe_number(stress.and_then(|stress| stress.wrong_at))),
         ("missing_sure_at", maybe_number(stress.and_then(|stress| stress.missing_at))),
         ("losses", maybe(stress.map(|stress| stress.losses.len()))),
+    ]
+}
+
+fn of_comparisons(record: &Record, place: usize) -> Row {
+    let all = |cell: fn(&Comparison) -> String| {
+        of_subject(record, place).map(cell).collect::<Vec<_>>().join("; ")
+    };
+    vec![
+        ("compared_with", foreign(&all(|one| one.base.clone()))),
+        ("change", all(|one| maybe_number(one.change))),
+        ("change_low", all(|one| maybe_number(one.interval.map(|interval| interval.low)))),
+        ("change_high", all(|one| maybe_number(one.interval.map(|interval| interval.high)))),
+        ("compared_in_turns", all(|one| one.paired.to_string())),
+        ("verdict", all(|one| one.verdict.to_string())),
     ]
 }
 

@@ -1,10 +1,11 @@
 //! For GitHub and its like.
 
+use super::compared::{NAMES, compared, heads};
 use super::lines::{Overview, about, record_tag};
 use super::notes::notes;
 use crate::bench::record::Record;
 
-/// A table between what measured and what a reader must know besides.
+/// A table between what measured and what a reader must know besides, and a table of the comparisons.
 #[must_use]
 pub fn markdown(records: &[Record]) -> String {
     let overview = Overview::of(records);
@@ -25,6 +26,7 @@ pub fn markdown(records: &[Record]) -> String {
     if !overview.lines.is_empty() {
         blocks.push(table(&overview));
     }
+    blocks.push(comparisons(&overview));
     let notes = notes(&overview).into_iter().map(|note| {
         let text = escaped(&note.sentence(&overview));
         if note.loud { format!("- **{text}**") } else { format!("- {text}") }
@@ -74,9 +76,30 @@ fn table(overview: &Overview<'_>) -> String {
             line.rounds(),
         ]);
     }
-    let lines: Vec<String> =
-        lines.iter().map(|cells| format!("| {} |", cells.join(" | "))).collect();
-    lines.join("\n")
+    drawn(&lines)
+}
+
+/// A table of them; nothing when there is none.
+fn comparisons(overview: &Overview<'_>) -> String {
+    let compared = compared(overview);
+    if compared.is_empty() {
+        return String::new();
+    }
+    let rule = ["---", "---", "---", "--:", "--:", "---", "---"].map(str::to_owned);
+    let mut lines = vec![heads().to_vec(), rule.to_vec()];
+    lines.extend(compared.into_iter().map(|one| {
+        let mut cells = one.cells();
+        for name in NAMES {
+            cells[name] = escaped(&cells[name]);
+        }
+        cells.to_vec()
+    }));
+    drawn(&lines)
+}
+
+fn drawn(lines: &[Vec<String>]) -> String {
+    let lines = lines.iter().map(|cells| format!("| {} |", cells.join(" | ")));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Text that means nothing but itself. It was cleaned, so it is on one line.

@@ -3,6 +3,7 @@
 //! All of it is text without a newline at its end. Records may come from files, so nothing in them is
 //! trusted: text is cleaned and escaped for where it goes, and figures that cannot be are unknown.
 
+mod compared;
 mod csv;
 mod figures;
 mod html;

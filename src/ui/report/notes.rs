@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::figures::{digits, percent, rate, time};
 use super::lines::{Line, Overview, listed, record_tag, round_rate};
+use crate::bench::compare::{Comparison, SURE, Verdict};
 use crate::bench::record::{self, Estimate, Hits, Round, Stress, Subject};
 use crate::device::sensors::Throttle;
 use crate::ui::text::{clean, count, counted};
@@ -107,19 +108,40 @@ fn checksums(overview: &Overview<'_>, notes: &mut Vec<Note>) {
     }
 }
 
-/// Who cannot be told from the fastest.
+/// Who cannot be told from the fastest: by a comparison, as the report shows them, or by the intervals
+/// where there are too few openings for one.
 fn as_fast(overview: &Overview<'_>, notes: &mut Vec<Note>) {
     let Some(best) = overview.best else { return };
+    let (mut compared, mut overlap) = (Vec::new(), Vec::new());
+    let fastest = &overview.lines[best];
     let interval = |line: &Line<'_>| line.rate.and_then(|rate| rate.interval);
-    let Some(fastest) = interval(&overview.lines[best]) else { return };
-    let reaches = |line: &Line<'_>| interval(line).is_some_and(|i| i.high >= fastest.low);
-    let lines = overview.lines.iter().enumerate();
-    let rivals: Vec<usize> =
-        lines.filter(|(i, line)| *i != best && reaches(line)).map(|(i, _)| i).collect();
-    if !rivals.is_empty() {
-        let tag = &overview.lines[best].tag;
-        let text = format!("May be as fast as {tag}: the 95 % intervals overlap.");
-        notes.push(Note { lines: rivals, loud: false, text });
+    for (place, line) in overview.lines.iter().enumerate() {
+        if place == best || line.rate.is_none() {
+            continue;
+        }
+        let same_run = line.record == fastest.record;
+        let comparison = Comparison::new(fastest.subject, line.subject, place, same_run);
+        let ends = interval(line).zip(interval(fastest));
+        match comparison.change {
+            Some(_) if comparison.verdict != Verdict::Slower => compared.push(place),
+            None if ends.is_some_and(|(own, best)| own.high >= best.low) => overlap.push(place),
+            _ => {}
+        }
+    }
+    let tag = &fastest.tag;
+    let sure = SURE * 100.0;
+    for (lines, text) in [
+        (
+            compared,
+            format!(
+                "May be as fast as {tag}: no comparison is {sure:.0} % sure that it is slower."
+            ),
+        ),
+        (overlap, format!("May be as fast as {tag}: the 95 % intervals overlap.")),
+    ] {
+        if !lines.is_empty() {
+            notes.push(Note { lines, loud: false, text });
+        }
     }
 }
 
@@ -253,19 +275,12 @@ fn throttled(rounds: &[Round]) -> Option<String> {
         *reasons.entry(*reason).or_default() += 1;
     }
     let reasons: Vec<String> =
-        reasons.iter().map(|(reason, rounds)| format!("{} in {rounds}", words(*reason))).collect();
+        reasons.iter().map(|(reason, rounds)| format!("{reason} in {rounds}")).collect();
     let reasons =
         if reasons.is_empty() { String::new() } else { format!(": {}", listed(&reasons)) };
     let verb = if left_out.len() == 1 { "is" } else { "are" };
     let all = rounds.len();
     Some(format!("{} of {all} rounds {verb} left out as throttled{reasons}.", left_out.len()))
-}
-
-/// A reason as the JSON has it, such as `power cap`.
-pub(super) fn words(reason: Throttle) -> String {
-    let name = serde_json::to_value(reason).ok();
-    let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or("an unknown reason");
-    name.replace('_', " ")
 }
 
 fn outliers(estimate: &Estimate, rounds: &[Round]) -> Option<String> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use super::compared::compared;
 use super::lines::{Line, Overview, about, record_tag};
 use super::notes::{Note, notes};
 use crate::bench::record::{Figure, Record};
@@ -18,7 +19,7 @@ const GAP: usize = 2;
 const NARROWEST: usize = 40;
 
 /// A table with a row for each subject, with bars, between what measured and what a reader must know
-/// besides. In `width` columns that do not hold all figures they are two tables. Without a width the
+/// besides, and the comparisons. In `width` columns that do not hold all figures they are two tables. Without a width the
 /// lines are as long as they need to be.
 #[must_use]
 pub fn table(records: &[Record], width: Option<usize>) -> String {
@@ -36,6 +37,9 @@ pub fn table(records: &[Record], width: Option<usize>) -> String {
         let mark = if note.loud { "! " } else { "- " };
         wrapped(&note.sentence(&overview), mark, width)
     });
+    blocks.push(sentences.collect::<Vec<_>>().join("\n"));
+    let compared = compared(&overview);
+    let sentences = compared.iter().map(|one| wrapped(&one.sentence(), "- ", width));
     blocks.push(sentences.collect::<Vec<_>>().join("\n"));
     blocks.retain(|block| !block.is_empty());
     blocks.join("\n\n")

@@ -118,7 +118,7 @@ fn rounds_that_are_left_out_are_told_with_their_reasons() {
     hot.warm_up = Some(WarmUp { seconds: 60.0, steady: false });
     let text = markdown(&[record(vec![hot])]);
     for told in [
-        "3 of 4 rounds are left out as throttled: thermal in 2 and power brake in 1.",
+        "3 of 4 rounds are left out as throttled: heat in 2 and power supply in 1.",
         "Far from the other rounds, but counted: round 1 (1.000 MH/s).",
         "The rate differs by 2.1 % from opening to opening",
         "not steady at the end of the warm-up of 1 min 00 s",

@@ -10,9 +10,10 @@ mod time;
 
 use std::fmt::Display;
 
+use super::compared::{NAMES, compared, heads};
 use super::figures::{digits, rate};
 use super::lines::{Line, Overview, about, record_tag, round_device_rate, round_rate};
-use super::notes::{Note, notes, words};
+use super::notes::{Note, notes};
 use crate::bench::record::{Record, Round};
 use markup::Markup;
 
@@ -76,6 +77,7 @@ fn body(page: &mut Markup, overview: &Overview<'_>, notes: &[Note]) {
     page.around("h2", &[], "Results");
     results(page, overview);
     remarks(page, overview, notes, false);
+    comparisons(page, overview);
     plots(page, overview);
 }
 
@@ -142,23 +144,52 @@ fn results(page: &mut Markup, overview: &Overview<'_>) {
         _ => (0..overview.lines.len()).any(|place| !cell(overview, place).is_empty()),
     });
     let class = |head: &str| if matches!(head, DEVICE | "kernel") { "text" } else { "" };
+    let heads: Vec<Head<'_>> = columns.iter().map(|(head, _)| (*head, class(head))).collect();
+    let rows = (0..overview.lines.len()).map(|place| {
+        let row = if overview.best == Some(place) { "fastest" } else { "" };
+        (row, columns.iter().map(|(_, cell)| cell(overview, place)).collect())
+    });
+    table(page, &heads, rows);
+}
+
+fn comparisons(page: &mut Markup, overview: &Overview<'_>) {
+    let compared = compared(overview);
+    if compared.is_empty() {
+        return;
+    }
+    page.around("h2", &[], "Comparisons");
+    let heads = heads();
+    let class = |column: usize| if NAMES.contains(&column) { "text" } else { "" };
+    let heads = heads.iter().enumerate().map(|(column, head)| (head.as_str(), class(column)));
+    let rows = compared.into_iter().map(|one| ("", one.cells().to_vec()));
+    table(page, &heads.collect::<Vec<_>>(), rows);
+}
+
+/// The head of a column and the class of its cells.
+type Head<'h> = (&'h str, &'h str);
+
+/// A table that a narrow screen shows as cards. Rows are a class and their cells.
+fn table<'r>(
+    page: &mut Markup,
+    heads: &[Head<'_>],
+    rows: impl Iterator<Item = (&'r str, Vec<String>)>,
+) {
     page.element("div", &[("class", &"scroll")], |page| {
         page.element("table", &[("class", &"results")], |page| {
             page.element("thead", &[], |page| {
                 page.element("tr", &[], |page| {
-                    for (head, _) in &columns {
-                        page.around("th", &[("scope", &"col"), ("class", &class(head))], head);
+                    for (head, class) in heads {
+                        page.around("th", &[("scope", &"col"), ("class", class)], head);
                     }
                 });
             });
             page.element("tbody", &[], |page| {
-                for place in 0..overview.lines.len() {
-                    let row = if overview.best == Some(place) { "fastest" } else { "" };
+                for (row, cells) in rows {
                     page.element("tr", &[("class", &row)], |page| {
-                        for (head, cell) in &columns {
+                        for ((head, class), cell) in heads.iter().zip(cells) {
                             let about: [(&str, &dyn Display); 2] =
-                                [("data-label", head), ("class", &class(head))];
-                            page.around("td", &about, &cell(overview, place));
+                                [("data-label", head), ("class", class)];
+                            page.around("td", &about, &cell);
                         }
                     });
                 }
@@ -236,7 +267,7 @@ fn rounds(page: &mut Markup, line: &Line<'_>) {
 
 fn cells(place: usize, round: &Round) -> [String; 9] {
     let figure = |value: Option<f64>| value.map(digits).unwrap_or_default();
-    let reasons = round.throttle.iter().flatten().map(|reason| words(*reason));
+    let reasons = round.throttle.iter().flatten().map(ToString::to_string);
     let reasons = reasons.collect::<Vec<_>>().join(", ");
     [
         (place + 1).to_string(),

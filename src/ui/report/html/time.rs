@@ -2,7 +2,6 @@
 
 use super::super::figures::{digits, percent, rate, sane, time};
 use super::super::lines::{Line, round_rate};
-use super::super::notes::words;
 use super::axis::Axis;
 use super::markup::Markup;
 use super::plot::{Px, WIDTH, Words, bottom_axis, dot, figure, label, left_axis, line, rectangle};
@@ -130,7 +129,7 @@ fn hint(place: usize, round: &Round, figure: f64) -> String {
     parts.extend(round.clock_mhz.map(|value| format!("{} MHz", digits(value))));
     parts.extend(round.power_w.map(|value| format!("{} W", digits(value))));
     if round.left_out {
-        let reasons = round.throttle.iter().flatten().map(|reason| words(*reason));
+        let reasons = round.throttle.iter().flatten().map(ToString::to_string);
         parts.push(format!("left out: {}", reasons.collect::<Vec<_>>().join(", ")));
     }
     parts.join(", ")
