@@ -83,7 +83,7 @@ pub fn difficulty(difficulty: f64) -> String {
 /// Shares in a line: `12 shares accepted, 1 stale, 2 without an answer yet, 1 block`.
 #[must_use]
 pub fn shares(counts: &Counts) -> String {
-    let mut parts = vec![format!("{} shares accepted", count(counts.accepted))];
+    let mut parts = vec![format!("{} accepted", counted(counts.accepted, "share"))];
     for (number, what) in [
         (counts.rejected, "rejected"),
         (counts.stale, "stale"),

@@ -232,7 +232,7 @@ pub(super) fn about(record: &Record) -> [String; 2] {
     let mut place = vec![clean(&machine.os)];
     place.extend(machine.kernel.as_deref().map(clean));
     place.extend(machine.cpu.as_deref().map(clean));
-    place.push(format!("{} threads", machine.threads));
+    place.push(text::counted(machine.threads as u64, "thread"));
     let settings = &record.settings;
     let mut asked = vec![format!("seed {}", settings.seed)];
     if settings.stress {

@@ -157,25 +157,26 @@ fn trouble(subject: &Subject) -> Vec<String> {
     }
     let hits = &subject.hits;
     if hits.wrong > 0 {
-        let all = count(hits.found.saturating_add(hits.wrong));
-        let wrong = count(hits.wrong);
-        told.push(format!("{wrong} of {all} hits were WRONG. The device miscalculates."));
+        let wrong = wrong(hits.wrong, hits.found);
+        told.push(format!("{wrong}. The device miscalculates."));
     }
     if hits.p_value < UNLIKELY {
-        let direction = if super::figures::real(hits.found) < hits.expected {
-            "fewer than expected; it loses hits"
-        } else {
-            "more than expected; it counts wrongly"
-        };
-        let found = count(hits.found);
-        let expected = digits(hits.expected);
+        let fewer = super::figures::real(hits.found) < hits.expected;
+        let flaw = if fewer { "loses hits" } else { "counts wrongly" };
         told.push(format!(
-            "{found} hits where {expected} are expected are {direction}, unless chance made it \
-             (p = {:.1e}).",
+            "{} where {} are expected: it {flaw}, unless chance made it (p = {:.1e}).",
+            counted(hits.found, "hit"),
+            digits(hits.expected),
             hits.p_value
         ));
     }
     told
+}
+
+/// So many wrong hits beside so many right ones.
+fn wrong(wrong: u64, right: u64) -> String {
+    let verb = if wrong == 1 { "was" } else { "were" };
+    format!("{} of {} {verb} WRONG", count(wrong), counted(right.saturating_add(wrong), "hit"))
 }
 
 /// What went wrong in a stress test.
@@ -185,9 +186,8 @@ fn under_stress(subject: &Subject, stress: &Stress) -> Vec<String> {
     if subject.wrong() > 0 {
         let right = subject.hits.found.saturating_add(stress.easy.found);
         told.push(format!(
-            "{} of {} hits were WRONG, the first {}. The device miscalculates.",
-            count(subject.wrong()),
-            count(right.saturating_add(subject.wrong())),
+            "{}, the first {}. The device miscalculates.",
+            wrong(subject.wrong(), right),
             stress.wrong_at.map_or_else(|| "at an unknown time".to_owned(), after),
         ));
     }
@@ -279,8 +279,8 @@ fn throttled(rounds: &[Round]) -> Option<String> {
     let reasons =
         if reasons.is_empty() { String::new() } else { format!(": {}", listed(&reasons)) };
     let verb = if left_out.len() == 1 { "is" } else { "are" };
-    let all = rounds.len();
-    Some(format!("{} of {all} rounds {verb} left out as throttled{reasons}.", left_out.len()))
+    let all = counted(rounds.len() as u64, "round");
+    Some(format!("{} of {all} {verb} left out as throttled{reasons}.", left_out.len()))
 }
 
 fn outliers(estimate: &Estimate, rounds: &[Round]) -> Option<String> {

@@ -3,6 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{csv, html, markdown, table};
+use crate::bench::compare;
 use crate::bench::record::{
     Estimate, Figure, Hits, KernelFacts, Limit, Loss, Machine, Proof, Record, Round, SCHEMA,
     Settings, Stress, Subject, TimedReading, Tool, WarmUp,
@@ -79,7 +80,7 @@ fn what_puts_a_result_in_question_is_loud_everywhere() {
             "CHECKSUMS DIFFER over the first 4,096 hashes of seed 7: 00112233445566aa on 1 and 2; \
              ffffffffffffffff on 3",
             "2: 3 of 43 hits were WRONG",
-            "40 hits where 100.0 are expected are fewer than expected; it loses hits",
+            "40 hits where 100.0 are expected: it loses hits",
             "The run was stopped before its end",
         ] {
             assert!(text.contains(told), "{told:?} is not in\n{text}");
@@ -87,6 +88,54 @@ fn what_puts_a_result_in_question_is_loud_everywhere() {
     }
     assert!(markdown(&records).contains("- **2: 3 of 43"));
     assert!(table(&records, None).contains("\n! 2: 3 of 43"));
+}
+
+#[test]
+fn comparisons_stand_in_every_form_and_no_note_contradicts_them() {
+    let opened = |kernel: &str, rates: [f64; 3]| {
+        let mut subject = subject(kernel, rates[1]);
+        let rounds = (0..).zip(rates);
+        subject.rounds = rounds.map(|(opening, rate)| Round { opening, ..round(rate) }).collect();
+        subject
+    };
+    let base = opened("base", [100e6, 120e6, 110e6]);
+    // Its interval overlaps, but it is slower in each opening.
+    let slower = opened("slower|", [99e6, 119e6, 109e6]);
+    let equal = opened("equal", [101e6, 119e6, 110e6]);
+    let mut record = record(vec![base, slower, equal]);
+    record.comparisons = compare::within(&record);
+    let records = [record];
+    for (text, told) in [
+        (table(&records, None), "- 2: slower| on GPU against base on GPU: slower, -0.9 % (-1."),
+        (html(&records), "<td data-label=\"verdict\" class=\"\">slower</td>"),
+        (markdown(&records), "| 2 | slower\\| on GPU | base on GPU | -0.9 % | -1."),
+        (csv(&records), ",base on GPU,-0.00"),
+    ] {
+        assert!(text.contains(told), "{told:?} is not in\n{text}");
+        let rivals = text.lines().filter(|line| line.contains("May be as fast"));
+        assert!(
+            rivals.clone().all(|line| line.contains("3: May be as fast as 1: no comp")),
+            "{text}"
+        );
+    }
+    // Baselines of two runs, and one that is not of this record.
+    let mut two = records;
+    two[0].comparisons = Vec::from([1, 1, 9].map(|place| compare::Comparison {
+        place,
+        change: None,
+        interval: None,
+        paired: false,
+        ..two[0].comparisons[0].clone()
+    }));
+    let text = csv(&two);
+    assert_eq!(
+        text.matches("base on GPU; base on GPU,; ,; ,; ,false; false,").count(),
+        1,
+        "{text}"
+    );
+    assert!(table(&two, None).ends_with(
+        "\n- slower| on GPU against base on GPU: slower, it takes three openings of each."
+    ));
 }
 
 #[test]
@@ -354,6 +403,7 @@ fn odd_record(random: &mut fastrand::Rng) -> Record {
     let subjects = (0..random.usize(0..5)).map(|_| odd_subject(random)).collect();
     let mut record = record(subjects);
     record.begun = odd_text(random);
+    record.comparisons = (0..random.usize(0..3)).map(|_| odd_comparison(random)).collect();
     record.seconds = odd(random);
     record.interrupted = random.bool();
     record.machine = Machine {
@@ -370,6 +420,18 @@ fn odd_record(random: &mut fastrand::Rng) -> Record {
         stress: random.bool(),
     };
     record
+}
+
+fn odd_comparison(random: &mut fastrand::Rng) -> compare::Comparison {
+    compare::Comparison {
+        base: odd_text(random),
+        subject: odd_text(random),
+        place: random.usize(0..5),
+        change: maybe_odd(random),
+        interval: random.bool().then(|| Interval { low: odd(random), high: odd(random) }),
+        paired: random.bool(),
+        verdict: compare::Verdict::TooNoisy,
+    }
 }
 
 fn odd_subject(random: &mut fastrand::Rng) -> Subject {

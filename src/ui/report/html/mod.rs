@@ -15,6 +15,7 @@ use super::figures::{digits, rate};
 use super::lines::{Line, Overview, about, record_tag, round_device_rate, round_rate};
 use super::notes::{Note, notes};
 use crate::bench::record::{Record, Round};
+use crate::ui::text::counted;
 use markup::Markup;
 
 /// The strictest policy that lets a page style itself.
@@ -241,9 +242,10 @@ fn over_time(page: &mut Markup, overview: &Overview<'_>, lines: &[&Line<'_>]) {
 fn rounds(page: &mut Markup, line: &Line<'_>) {
     let all = &line.subject.rounds;
     page.element("details", &[], |page| {
-        let shown = all.len().min(MOST_ROUNDS);
-        let rest = if shown < all.len() { format!(" of {}", all.len()) } else { String::new() };
-        page.around("summary", &[], &format!("Figures of {shown}{rest} rounds"));
+        let few = all.len() <= MOST_ROUNDS;
+        let most = if few { String::new() } else { format!("{MOST_ROUNDS} of ") };
+        let rounds = counted(all.len() as u64, "round");
+        page.around("summary", &[], &format!("Figures of {most}{rounds}"));
         page.element("div", &[("class", &"scroll")], |page| {
             page.element("table", &[], |page| {
                 page.element("tr", &[], |page| {

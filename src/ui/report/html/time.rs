@@ -7,7 +7,7 @@ use super::markup::Markup;
 use super::plot::{Px, WIDTH, Words, bottom_axis, dot, figure, label, left_axis, line, rectangle};
 use crate::bench::record::{Round, Subject};
 use crate::device::sensors::Reading;
-use crate::ui::text::clean;
+use crate::ui::text::{clean, counted};
 
 /// The most points of a series: more cannot be told apart.
 const MOST_POINTS: usize = 1200;
@@ -162,7 +162,8 @@ fn description(line: &Line<'_>) -> String {
         String::new()
     };
     let left_out = line.subject.rounds.iter().filter(|round| round.left_out).count();
-    format!("The rate of {rounds} rounds over time{range}; {left_out} are left out as throttled.")
+    let rounds = counted(rounds as u64, "round");
+    format!("The rate of {rounds} over time{range}; left out as throttled: {left_out}.")
 }
 
 fn caption(subject: &Subject, absent: &[&Sensor]) -> String {
