@@ -81,7 +81,11 @@ fn entries(args: &Args) -> Result<Vec<Entry>, Failure> {
     };
     let asks_for_kernels = !args.variants.is_empty() || !args.own.is_empty() || args.matrix;
     if asks_for_kernels {
-        entries.retain(|entry| entry.facts.kind != Kind::Cpu);
+        let is_adapter = |entry: &Entry| entry.facts.kind != Kind::Cpu;
+        // The CPU is measured beside them, with its own code, only if it was named.
+        if args.devices.devices.is_empty() || !entries.iter().any(is_adapter) {
+            entries.retain(is_adapter);
+        }
         if entries.is_empty() {
             return Err(Failure::no_device(
                 "kernels need a graphics adapter, and none is chosen; the CPU has its own code",
