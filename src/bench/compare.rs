@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::estimate::by_opening;
 use super::record::{Record, Round, Subject};
-use super::stats::{difference, mean_interval};
+use super::stats::{difference, paired_interval};
 use crate::device::tune::stats::{Interval, median};
 
 /// How sure a difference must be to be called one. Of a hundred comparisons of equals one fails.
@@ -62,7 +62,7 @@ impl Comparison {
                 let (_, of_base) = one.iter().find(|(number, _)| number == opening)?;
                 Some(rate - of_base)
             };
-            mean_interval(&other.iter().filter_map(ratio).collect::<Vec<f64>>(), SURE)
+            paired_interval(&other.iter().filter_map(ratio).collect::<Vec<f64>>(), SURE)
         } else {
             let rates = |openings: &[(u32, f64)]| -> Vec<f64> {
                 openings.iter().map(|(_, rate)| *rate).collect()
