@@ -335,3 +335,9 @@ pub const SYSFS_FILE: u64 = 4096;
 
 /// Entries of a folder of sysfs that are looked at. The one of processors has one for each.
 pub const SYSFS_ENTRIES: usize = 4096;
+
+/// Bytes of adit.toml: the one that `adit config init` writes has some 10 KiB.
+pub const CONFIG_FILE: u64 = 1 << 20;
+
+/// Mistakes of adit.toml that are told at once.
+pub const CONFIG_MISTAKES: usize = 20;

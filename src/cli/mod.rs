@@ -2,6 +2,7 @@
 
 mod bench;
 mod compiler;
+mod config;
 mod cost;
 mod devices;
 mod failure;
@@ -53,7 +54,10 @@ enum Command {
     Scan(scan::Args),
     /// Mine on pools or on your own node, with every hash and every share accounted for
     #[command(after_help = OUTCOME)]
-    Mine(Box<mine::Args>),
+    Mine(config::Typed),
+    /// Settings that last: adit.toml
+    #[command(subcommand)]
+    Config(config::Command),
     /// Serve a practice pool: jobs without money, every share judged and shown
     #[command(after_help = pool::ABOUT)]
     Pool(pool::Args),
@@ -80,7 +84,8 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<(), Failure> {
         Command::Devices(args) => devices::run(&args),
         Command::Selftest(args) => selftest::run(&args, stop),
         Command::Scan(args) => scan::run(&args, stop),
-        Command::Mine(args) => mine::run(&args, stop),
+        Command::Mine(typed) => mine::run(&typed, stop),
+        Command::Config(command) => config::run(&command),
         Command::Pool(args) => pool::run(&args, stop),
         Command::Tune(args) => tune::run(&args, stop),
         Command::Bench(args) => bench::run(&args, stop),

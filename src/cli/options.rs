@@ -112,7 +112,8 @@ where
 
 /// A user's kernel, read and checked; no device has tested it yet.
 pub(super) fn kernel_file(path: &str) -> Result<Kernel, String> {
-    let cannot = |error: std::io::Error| format!("cannot read it: {error}");
+    let cannot =
+        |error: std::io::Error| format!("cannot read it: {error}; give the path of a WGSL file");
     let file = File::open(path).map_err(cannot)?;
     let mut text = Vec::new();
     // One byte more than a kernel may have shows that it has too many.
@@ -121,13 +122,19 @@ pub(super) fn kernel_file(path: &str) -> Result<Kernel, String> {
     Kernel::custom(path, &text).map_err(|error| error.to_string())
 }
 
+/// A time such as 20s.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it as 20s, 5m or 1h 30m"))
+}
+
 /// A time between bounds; `what` begins the sentence that tells them.
 pub(super) fn duration(
     text: &str,
     bounds: RangeInclusive<Duration>,
     what: &str,
 ) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let time = time(text)?;
     if bounds.contains(&time) {
         return Ok(time);
     }

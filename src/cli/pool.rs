@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::mine::password_in;
-use super::options::at_least_one;
+use super::options::{at_least_one, time};
 use super::{Failure, output};
 use crate::chain::payout::{Payout, parse_address};
 use crate::limits::POOL_DIFFICULTY;
@@ -63,7 +63,7 @@ pub(super) struct Args {
     payout_address: Option<Payout>,
 
     /// Stop after this time, such as 20s or 5m
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
     time: Option<Duration>,
 
     /// Stop after this many accepted shares

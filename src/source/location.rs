@@ -298,10 +298,15 @@ fn option<T: FromStr<Err = LocationError>>(
     value.parse().map_err(|why| LocationError::Value { name, why: Box::new(why) })
 }
 
-/// What a message repeats of what was typed: the beginning, without options and without what may be a password,
-/// which can have any of the marks of a URL in it.
+/// What a message repeats of what was typed: the beginning of it [without secrets](without_secrets).
 #[must_use]
 pub fn shown(text: &str) -> String {
+    without_secrets(text).chars().take(60).collect()
+}
+
+/// A URL without options and without what may be a password, which can have any of the marks of a URL in it.
+#[must_use]
+pub fn without_secrets(text: &str) -> String {
     let safe = match text.rsplit_once('@') {
         None => text.to_owned(),
         Some((login, rest)) => {
@@ -315,8 +320,7 @@ pub fn shown(text: &str) -> String {
             format!("{user}@{rest}")
         }
     };
-    let safe = safe.split_once('?').map_or(safe.clone(), |(before, _)| format!("{before}?…"));
-    safe.chars().take(60).collect()
+    safe.split_once('?').map_or(safe.clone(), |(before, _)| format!("{before}?…"))
 }
 
 impl FromStr for Fingerprint {

@@ -129,7 +129,17 @@ pub fn device(info: &DeviceInfo) -> String {
 /// text is cut.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().take(200).map(visible).collect()
+}
+
+/// The same for text that is bounded elsewhere, such as our own messages about a user's file.
+#[must_use]
+pub fn clean_whole(text: &str) -> String {
+    text.chars().map(visible).collect()
+}
+
+fn visible(c: char) -> char {
+    if c.is_control() { '\u{fffd}' } else { c }
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ mod bench;
 mod look;
 mod mine;
 mod scan;
+mod settings;
 mod tune;
 
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
@@ -31,7 +33,17 @@ fn adit(arguments: &[&str]) -> Command {
     // No test reads or writes what the user has.
     command.env("ADIT_CACHE_DIR", env!("CARGO_TARGET_TMPDIR"));
     command.env("ADIT_BENCH_DIR", env!("CARGO_TARGET_TMPDIR"));
+    command.env("ADIT_CONFIG", empty_settings());
     command
+}
+
+/// A file without a setting, in place of the user's.
+fn empty_settings() -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no settings.toml");
+    if !path.exists() {
+        std::fs::write(&path, "").unwrap();
+    }
+    path
 }
 
 /// Standard output of a command that must end well.

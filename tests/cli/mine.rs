@@ -287,7 +287,7 @@ impl Run {
 
 fn piped(arguments: &[&str]) -> Child {
     let mut command = Command::new(ADIT);
-    command.args(arguments).env_remove("RUST_LOG");
+    command.args(arguments).env_remove("RUST_LOG").env("ADIT_CONFIG", crate::empty_settings());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }

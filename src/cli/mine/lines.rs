@@ -201,16 +201,23 @@ fn node(
         require: args.require_payout.clone(),
         seed: fastrand::u32(..),
     };
-    let mut client = gbt::Client::new(settings);
+    let client = gbt::Client::new(settings);
     let vault = Vault::at(state);
-    recover(&vault, &mut client);
     let http = Http::new(&at.host, at.port, credentials)
         .map_err(|error| Failure::usage(format!("{name}: {error}")))?;
     Ok(Line::Node(Box::new(Node { http, client, vault })))
 }
 
-/// Blocks of an earlier run that have no answer yet go to the node first.
-fn recover(vault: &Vault, client: &mut gbt::Client) {
+/// Blocks of an earlier run that have no answer yet go to their nodes first.
+pub(super) fn recover(lines: &mut [Line]) {
+    for line in lines {
+        if let Line::Node(node) = line {
+            resubmit(&node.vault, &mut node.client);
+        }
+    }
+}
+
+fn resubmit(vault: &Vault, client: &mut gbt::Client) {
     let (blocks, broken) = vault.unanswered();
     for (path, error) in broken {
         output::note(format_args!(

@@ -13,7 +13,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Failure;
-use super::options::{Discreet, Profile, TeamOptions, at_least_one, version_mask};
+use super::config::Typed;
+use super::options::{Discreet, Profile, TeamOptions, at_least_one, time, version_mask};
 use crate::chain::payout::{Chain, Payout, PayoutRule, parse_address};
 use crate::runtime::Stop;
 use crate::source::gbt::Tag;
@@ -59,7 +60,7 @@ pub(super) struct Args {
     propose: bool,
 
     /// How often the node is asked for a newer template between blocks
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     template_every: Duration,
 
     /// Refuse jobs that do not pay this address, or less than this percentage to it
@@ -112,7 +113,7 @@ pub(super) struct Args {
     blocks: Option<u64>,
 
     /// Stop after this time, such as 20s or 5m
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
     time: Option<Duration>,
 
     /// Stop after this many accepted shares
@@ -133,15 +134,46 @@ pub(super) struct Args {
     /// Write the summary to this file as JSON
     #[arg(long, value_name = "FILE")]
     summary_json: Option<PathBuf>,
+
+    /// Take settings from this file. Default: the one that `ADIT_CONFIG` names, else adit.toml in the platform's
+    /// folder, where there is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
+pub(super) fn run(typed: &Typed, stop: &Stop) -> Result<(), Failure> {
+    let (args, settings) = typed.settle()?;
+    let outcome = match kind(&args)? {
+        Kind::Replay => replay::run(&args, stop),
+        Kind::Sources => run::run(&args, stop),
+    };
+    outcome.map_err(|failure| settings.explained(failure))
+}
+
+/// Whether a run could begin with these options; nothing is opened or connected.
+pub(super) fn check(args: &Args) -> Result<(), Failure> {
+    match kind(args)? {
+        Kind::Replay => Ok(()),
+        Kind::Sources => {
+            lines::plan(args, &args.sources)?;
+            lines::lines(args, &args.sources, &lines::state_folder()?).map(drop)
+        }
+    }
+}
+
+/// Two kinds of runs.
+enum Kind {
+    Replay,
+    Sources,
+}
+
+fn kind(args: &Args) -> Result<Kind, Failure> {
     match &args.sources[..] {
-        [Location::Replay] => replay::run(args, stop),
+        [Location::Replay] => Ok(Kind::Replay),
         sources if sources.contains(&Location::Replay) => {
             Err(Failure::usage("replay: is a source of its own; leave it out, or the others"))
         }
-        _ => run::run(args, stop),
+        _ => Ok(Kind::Sources),
     }
 }
 

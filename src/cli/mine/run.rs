@@ -45,6 +45,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
         sources.push(practice_pool(args, speed, &practice)?);
         connections = lines::lines(args, &sources, &state)?;
     }
+    lines::recover(&mut connections);
     let named = lines::named(args, &sources);
     let titles: Vec<String> = named.iter().map(|source| source.name.clone()).collect();
     let net = Net::start(connections, crew.waker())
