@@ -53,6 +53,19 @@ fn a_name_that_is_a_script_does_not_run() {
     assert!(!dom.contains("<script") && !dom.contains("<img"));
 }
 
+/// Without its style for print it would be five sheets, with heads apart from their plots.
+#[test]
+fn a_page_prints_on_a_few_sheets() {
+    let Some(browser) = browser("a_page_prints_on_a_few_sheets") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let sheets = folder.path().join("report.pdf");
+    let option = format!("--print-to-pdf={}", sheets.display());
+    run(&browser, folder.path(), &html(&[example("nvidia")]), &option);
+    let pdf = String::from_utf8_lossy(&fs::read(&sheets).unwrap()).into_owned();
+    let sheets = pdf.lines().filter(|line| line.ends_with("/Type /Page")).count();
+    assert!((1..=3).contains(&sheets), "{sheets} sheets");
+}
+
 #[test]
 fn what_a_browser_refuses_is_noticed() {
     let Some(browser) = browser("what_a_browser_refuses_is_noticed") else { return };
@@ -72,21 +85,26 @@ fn open(browser: &Path, page: &str) -> String {
 /// The document and the lines of the console.
 fn load(browser: &Path, page: &str) -> (String, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("report.html");
+    let (dom, log) = run(browser, folder.path(), page, "--dump-dom");
+    assert!(dom.contains("</html>"), "no document: {log}");
+    (dom, log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect())
+}
+
+/// Opens a page, and returns what the browser prints and logs.
+fn run(browser: &Path, folder: &Path, page: &str, option: &str) -> (String, String) {
+    let file = folder.join("report.html");
     fs::write(&file, page).unwrap();
     let output = Command::new(browser)
         // As root, which CI is, it starts without its sandbox only. The page is ours.
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-        .args(["--enable-logging=stderr", "--v=0", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .args(["--enable-logging=stderr", "--v=0", option])
+        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
         .arg(format!("file://{}", file.display()))
         .output()
         .unwrap();
-    let log = String::from_utf8_lossy(&output.stderr);
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{}: {log}", browser.display());
-    let dom = String::from_utf8(output.stdout).unwrap();
-    assert!(dom.contains("</html>"), "no document: {log}");
-    (dom, log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect())
+    (String::from_utf8(output.stdout).unwrap(), log)
 }
 
 /// The browser that is installed; `None` where there is none, or where `ADIT_TEST_BROWSER=0` asks for
