@@ -98,7 +98,7 @@ fn mine((every, jobs): (Duration, u32)) -> (f64, Vec<f64>) {
     let lines = vec![Line::Pool(Box::new(Pool { endpoint, client }))];
     let net = Net::start(lines, crew.waker()).unwrap();
     let failover = Failover::new(1, Plan::Failover, Instant::now());
-    let mining = Mining::new(crew, net, failover, vec!["bench".to_owned()], None, stop, true);
+    let mining = Mining::new(crew, net, failover, &["bench".to_owned()], None, stop, true);
 
     let mut names = HashMap::new();
     let mut first = None;
@@ -110,7 +110,7 @@ fn mine((every, jobs): (Duration, u32)) -> (f64, Vec<f64>) {
         let is_over = first.is_some_and(|first| first.elapsed() >= ROUND);
         if is_over { Flow::End } else { Flow::Continue }
     });
-    let rate = per_second(outcome.account().tally.scanned, first.unwrap().elapsed());
+    let rate = per_second(outcome.snapshot.hashes.scanned, first.unwrap().elapsed());
     let (sent, begun) = (sent.lock().unwrap(), begun.lock().unwrap());
     // The first job meets a device that still finds its batch size.
     let waits = names.iter().filter(|(id, _)| id.serial > 3).filter_map(|(id, name)| {

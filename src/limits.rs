@@ -341,3 +341,12 @@ pub const CONFIG_FILE: u64 = 1 << 20;
 
 /// Mistakes of adit.toml that are told at once.
 pub const CONFIG_MISTAKES: usize = 20;
+
+/// Shares that a snapshot of a run shows.
+pub const SHARES_SHOWN: usize = 50;
+
+/// Lines of its log that a snapshot of a run shows.
+pub const LOG_SHOWN: usize = 100;
+
+/// Verdicts over which the wait for them is told.
+pub const VERDICTS_TIMED: usize = 100;

@@ -87,13 +87,10 @@ fn push(readings: &mut Vec<TimedReading>, reading: TimedReading) {
     readings.push(reading);
 }
 
-/// Where a sensor counts energy and tells no power, the power since the reading before.
 fn with_power(reading: Reading, at: f64, last: Option<&TimedReading>) -> Reading {
-    let since = last.and_then(|last| {
-        let energy = reading.energy_j? - last.reading.energy_j?;
-        (energy >= 0.0 && at > last.at).then(|| energy / (at - last.at))
-    });
-    Reading { power_w: reading.power_w.or(since), ..reading }
+    let Some(last) = last else { return reading };
+    let elapsed = Duration::try_from_secs_f64(at - last.at).unwrap_or_default();
+    reading.with_power_since(&last.reading, elapsed)
 }
 
 /// Clock and power are means, the temperature is the highest, and reasons are collected.

@@ -28,6 +28,6 @@ pub use header::{
 };
 pub use merkle::{branch_of_coinbase, fold_branch, root as merkle_root, witness_root};
 pub use target::{
-    TargetError, decode_bits, difficulty, leading_zero_bits, meets, parse_target,
+    TargetError, decode_bits, difficulty, hash_difficulty, leading_zero_bits, meets, parse_target,
     target_of_difficulty,
 };

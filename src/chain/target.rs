@@ -1,5 +1,6 @@
 //! Targets: the numbers that a block hash must not exceed.
 
+use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, CompactTarget, Target};
 
 use super::hex;
@@ -175,6 +176,12 @@ pub fn difficulty(target: &Target) -> f64 {
     target.difficulty_float()
 }
 
+/// The difficulty of the hardest target that `hash` meets; infinite for a hash of zero.
+#[must_use]
+pub fn hash_difficulty(hash: &BlockHash) -> f64 {
+    difficulty(&Target::from_le_bytes(hash.to_byte_array()))
+}
+
 /// Whether `hash`, read as a little-endian number of 256 bits, is at most `target`.
 ///
 /// Source: Bitcoin Core, `CheckProofOfWork`.
@@ -198,7 +205,6 @@ pub fn leading_zero_bits(target: &Target) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use bitcoin::hashes::Hash;
     use proptest::prelude::*;
 
     use super::*;

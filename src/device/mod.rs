@@ -91,6 +91,9 @@ pub struct DeviceInfo {
     pub driver: Option<String>,
     /// PCI address, such as `0000:01:00.0`.
     pub pci: Option<String>,
+    /// PCI vendor number, or the interface's own.
+    #[serde(skip)]
+    pub vendor_id: Option<u32>,
     /// The kernel it was opened with. Targets easier than difficulty 1 run its mask twin.
     pub kernel: String,
     /// Batches that it takes before the first must be finished.
@@ -105,8 +108,26 @@ impl DeviceInfo {
     /// The facts of an adapter that was opened.
     #[must_use]
     pub fn new(facts: Facts, kernel: String, in_flight: usize, width: Width) -> Self {
-        let Facts { name, kind, backend, driver, pci, .. } = facts;
-        Self { name, kind, backend, driver, pci, kernel, in_flight, width }
+        let Facts { name, kind, backend, driver, pci, vendor_id, .. } = facts;
+        Self { name, kind, backend, driver, pci, vendor_id, kernel, in_flight, width }
+    }
+
+    /// The facts by which its sensors are found.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let Self { name, kind, backend, driver, pci, vendor_id, .. } = self.clone();
+        let (device_id, subgroup_sizes, also_through) = (None, None, Vec::new());
+        Facts {
+            name,
+            kind,
+            backend,
+            driver,
+            pci,
+            vendor_id,
+            device_id,
+            subgroup_sizes,
+            also_through,
+        }
     }
 }
 

@@ -64,6 +64,7 @@ impl Sim {
                 backend: "sim".to_owned(),
                 driver: None,
                 pci: None,
+                vendor_id: None,
                 kernel: "scripted".to_owned(),
                 in_flight: DISPATCHES_IN_FLIGHT,
                 width: Width::ONE,

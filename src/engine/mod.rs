@@ -19,7 +19,7 @@ use crate::limits::FAULTS_PER_DEVICE;
 use crate::work::{Assignment, Batch, Job, JobId, Region, Scan, Share, SourceId, Width};
 
 pub use ledger::{Ledger, LedgerError, Reason, Tally};
-pub use report::{Account, Counters, DeviceReport, JobReport};
+pub use report::{Account, Counters, DeviceAccount, DeviceReport, JobReport};
 
 use current::{Current, Hits};
 use lanes::Lanes;
@@ -158,6 +158,12 @@ impl Engine {
         accounts
     }
 
+    /// What each device did, also those that left.
+    #[must_use]
+    pub fn device_accounts(&self) -> BTreeMap<DeviceId, DeviceAccount> {
+        self.roster.accounts()
+    }
+
     /// Whether the device has hashes to report on.
     #[must_use]
     pub fn is_busy(&self, device: DeviceId) -> bool {
@@ -206,10 +212,11 @@ impl Engine {
         if !self.roster.has(device) {
             return; // dismissed: what it held was given back
         }
-        self.roster.observe(device, batch.region.len(), scan.elapsed);
-        current.tested(device, batch.region.len());
         let hits = Hits::verified(batch, scan);
+        self.roster.observe(device, batch.region.len(), scan.elapsed, hits.wrong);
+        current.tested(device, batch.region.len());
         current.counters.wrong += hits.wrong;
+        let known = current.counters.candidates;
         let (reason, fault) = current.judge(batch, scan, &hits);
         let booked = match reason {
             None => current.ledger.scanned(device, batch.region),
@@ -224,6 +231,8 @@ impl Engine {
             self.lanes.unspend(batch.job.id.source, batch.region.len());
         }
         let shares = current.count(hits.candidates, reason.is_some());
+        let found = current.counters.candidates - known;
+        self.roster.book(device, found, reason.is_none().then_some(batch));
         outputs.extend(shares.into_iter().map(|share| Output::Found(device, share)));
         if let Some(why) = fault {
             self.fault(device, why, outputs);

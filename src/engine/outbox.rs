@@ -56,6 +56,10 @@ pub struct Counts {
     pub late: u64,
     /// The sum of the difficulties of the accepted ones.
     pub accepted_difficulty: f64,
+    /// The same of the rejected ones.
+    pub rejected_difficulty: f64,
+    /// The same of the stale ones.
+    pub stale_difficulty: f64,
 }
 
 #[derive(Debug, Default)]
@@ -106,9 +110,14 @@ impl Outbox {
         };
         counts.pending -= 1;
         counts.book(verdict);
-        if verdict == Verdict::Accepted {
-            counts.accepted_difficulty += pending.difficulty;
-            counts.blocks += u64::from(pending.is_block);
+        match verdict {
+            Verdict::Accepted => {
+                counts.accepted_difficulty += pending.difficulty;
+                counts.blocks += u64::from(pending.is_block);
+            }
+            Verdict::Rejected => counts.rejected_difficulty += pending.difficulty,
+            Verdict::Stale => counts.stale_difficulty += pending.difficulty,
+            _ => {}
         }
         Some(pending)
     }
@@ -174,6 +183,8 @@ impl Counts {
             blocks: self.blocks + other.blocks,
             late: self.late + other.late,
             accepted_difficulty: self.accepted_difficulty + other.accepted_difficulty,
+            rejected_difficulty: self.rejected_difficulty + other.rejected_difficulty,
+            stale_difficulty: self.stale_difficulty + other.stale_difficulty,
         }
     }
 }

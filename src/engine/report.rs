@@ -16,6 +16,23 @@ pub struct Counters {
     pub shares: u64,
 }
 
+/// What one device did in a run, for all jobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct DeviceAccount {
+    /// Hashes tested and believed.
+    pub scanned: u64,
+    /// Hits whose hash passes the filter; each counts once.
+    pub candidates: u64,
+    /// How many of them that many hashes have on average: devices that find fewer do not test what they say.
+    pub expected_candidates: f64,
+    /// Hits that are none.
+    pub wrong: u64,
+    /// Mistakes of all kinds.
+    pub faults: u32,
+    /// The time that its batches took, one after the other.
+    pub busy: Duration,
+}
+
 /// The account of several jobs: sums of theirs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {

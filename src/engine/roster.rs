@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::DeviceId;
-use crate::work::{Speed, Width};
+use super::{DeviceAccount, DeviceId};
+use crate::work::{Batch, Speed, Width};
 
 /// A device holds about this much work: long enough that it never waits for the engine, short enough
 /// that a slow device does not hold up the end of a job.
@@ -17,27 +17,27 @@ const FIRST_ASSIGNMENT: u64 = 1 << 12;
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     members: BTreeMap<DeviceId, Member>,
-    /// The mistakes of those who left.
-    left: BTreeMap<DeviceId, u32>,
+    /// Those who left.
+    left: BTreeMap<DeviceId, DeviceAccount>,
 }
 
 #[derive(Debug)]
 struct Member {
     width: Width,
     speed: Speed,
-    faults: u32,
+    account: DeviceAccount,
 }
 
 impl Roster {
     pub(super) fn join(&mut self, device: DeviceId, width: Width) {
-        let member = Member { width, speed: Speed::default(), faults: 0 };
+        let member = Member { width, speed: Speed::default(), account: DeviceAccount::default() };
         self.members.entry(device).or_insert(member);
     }
 
     /// Whether the device was there.
     pub(super) fn leave(&mut self, device: DeviceId) -> bool {
         let member = self.members.remove(&device);
-        self.left.extend(member.as_ref().map(|member| (device, member.faults)));
+        self.left.extend(member.as_ref().map(|member| (device, member.account)));
         member.is_some()
     }
 
@@ -54,24 +54,42 @@ impl Roster {
     }
 
     /// A batch ended, believed or not.
-    pub(super) fn observe(&mut self, device: DeviceId, hashes: u64, elapsed: Duration) {
+    pub(super) fn observe(&mut self, device: DeviceId, hashes: u64, elapsed: Duration, wrong: u64) {
         if let Some(member) = self.members.get_mut(&device) {
             member.speed.observe(hashes, elapsed);
+            member.account.busy += elapsed;
+            member.account.wrong += wrong;
         }
+    }
+
+    /// Candidates were found that were not known, in a batch that counts if it is `believed`.
+    pub(super) fn book(&mut self, device: DeviceId, found: u64, believed: Option<&Batch>) {
+        let Some(member) = self.members.get_mut(&device) else { return };
+        member.account.candidates += found;
+        if let Some(batch) = believed {
+            member.account.scanned += batch.region.len();
+            member.account.expected_candidates += batch.expected_candidates();
+        }
+    }
+
+    /// What each device did, also those that left.
+    pub(super) fn accounts(&self) -> BTreeMap<DeviceId, DeviceAccount> {
+        let present = self.members.iter().map(|(device, member)| (*device, member.account));
+        self.left.iter().map(|(device, account)| (*device, *account)).chain(present).collect()
     }
 
     /// Counts a mistake and returns how many there were.
     pub(super) fn fault(&mut self, device: DeviceId) -> u32 {
         self.members.get_mut(&device).map_or(0, |member| {
-            member.faults += 1;
-            member.faults
+            member.account.faults += 1;
+            member.account.faults
         })
     }
 
     /// The mistakes of a device since the run began.
     pub(super) fn faults(&self, device: DeviceId) -> u32 {
-        let member = self.members.get(&device).map(|member| member.faults);
-        member.or_else(|| self.left.get(&device).copied()).unwrap_or_default()
+        let present = self.members.get(&device).map(|member| member.account);
+        present.or_else(|| self.left.get(&device).copied()).unwrap_or_default().faults
     }
 
     /// How many headers a device takes at once, and how many of a job's `free` hashes it should get, if the

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use super::Stop;
 use crate::device::driver::Driver;
 use crate::device::{Device, DeviceInfo};
-use crate::engine::{Account, Counters, DeviceId, Engine, Input, JobReport, Output, Tally};
+use crate::engine::{
+    Account, Counters, DeviceAccount, DeviceId, Engine, Input, JobReport, Output, Tally,
+};
 use crate::limits::{BATCH_DEADLINE, EVENTS_AT_ONCE, STOP_DEADLINE};
 use crate::work::{Assignment, Batch, Job, JobId, Region, Scan, Share, SourceId};
 
@@ -128,6 +130,11 @@ impl Crew {
         self.seats.get(usize::from(id.0)).map(|seat| &seat.info)
     }
 
+    /// All devices, also those that left.
+    pub fn devices(&self) -> impl Iterator<Item = (DeviceId, &DeviceInfo)> {
+        (0..).map(DeviceId).zip(self.seats.iter().map(|seat| &seat.info))
+    }
+
     /// Whether a device is left to work.
     #[must_use]
     pub fn can_work(&self) -> bool {
@@ -150,6 +157,12 @@ impl Crew {
     #[must_use]
     pub fn accounts(&self) -> BTreeMap<SourceId, Account> {
         self.engine.accounts()
+    }
+
+    /// What each device did, also those that left.
+    #[must_use]
+    pub fn device_accounts(&self) -> BTreeMap<DeviceId, DeviceAccount> {
+        self.engine.device_accounts()
     }
 
     /// Works on a job until it is scanned, `observe` ends it, or a stop is requested.

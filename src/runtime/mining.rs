@@ -5,12 +5,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use super::journal::Journal;
 use super::net::{Command, Net, Said};
+use super::sensors::Gauges;
+use super::snapshot::{self, Books, Moment, Recorder, Snapshot, Viewer};
 use super::{Crew, Flow, Stop};
 use crate::chain;
-use crate::engine::outbox::{Counts, Outbox, Pending};
-use crate::engine::{Account, DeviceId, Input, Output};
+use crate::engine::outbox::{Outbox, Pending};
+use crate::engine::{DeviceId, Input, Output};
 use crate::limits::{JOBS_REMEMBERED, SHARES_SOUGHT, STOP_DEADLINE};
 use crate::source::failover::Failover;
 use crate::source::{Down, Event, Remedy, Work};
@@ -18,6 +22,9 @@ use crate::work::{Job, Share, SourceId, Ticket, Verdict, rate};
 
 /// How often sources hear how fast we are.
 const RATE_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a snapshot is published: as often as a screen needs to look alive.
+const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
 
 /// Devices, sources, and the account between them.
 pub struct Mining {
@@ -27,7 +34,11 @@ pub struct Mining {
     outbox: Outbox,
     journal: Option<Journal>,
     desks: Vec<Desk>,
-    status: Status,
+    recorder: Recorder,
+    gauges: Gauges,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    /// When the last one was published.
+    published: Option<Instant>,
     /// Hashes per second of all devices, as far as that is known.
     speed: f64,
     /// Whether the observer had enough.
@@ -81,16 +92,7 @@ pub enum News<'n> {
     /// The journal cannot be written; mining goes on without.
     Journal(&'n io::Error),
     /// Some time passed.
-    Tick(&'n Status),
-}
-
-/// How a run is going.
-#[derive(Debug, Clone, Default)]
-pub struct Status {
-    /// The shares of all sources.
-    pub total: Counts,
-    /// Hashes tested per second over the last ten seconds, once that is known.
-    pub hashes_per_second: Option<f64>,
+    Tick(&'n Snapshot),
 }
 
 /// Why a run ended.
@@ -112,25 +114,43 @@ impl Mining {
         crew: Crew,
         net: Net,
         failover: Failover,
-        names: Vec<String>,
+        names: &[String],
         journal: Option<Journal>,
         stop: Stop,
         once: bool,
     ) -> Self {
-        let told = (0, Instant::now());
-        let desk = |name| Desk {
-            name,
+        let now = Moment::now();
+        let desk = |name: &String| Desk {
+            name: name.clone(),
             work: None,
             recent: BTreeMap::new(),
             weight: 0,
             is_wanted: false,
             down: None,
-            told,
+            told: (0, now.at),
         };
-        let desks = names.into_iter().map(desk).collect();
-        let (outbox, status) = (Outbox::default(), Status::default());
-        let flow = Flow::Continue;
-        Self { crew, net, failover, outbox, journal, desks, status, speed: 0.0, flow, stop, once }
+        Self {
+            desks: names.iter().map(desk).collect(),
+            recorder: Recorder::new(crew.devices().map(|(_, info)| info), names, now),
+            gauges: Gauges::start(crew.devices().map(|(_, info)| info)),
+            snapshots: watch::Sender::default(),
+            published: None,
+            outbox: Outbox::default(),
+            flow: Flow::Continue,
+            speed: 0.0,
+            crew,
+            net,
+            failover,
+            journal,
+            stop,
+            once,
+        }
+    }
+
+    /// Sees the run's snapshots, on any thread. The first one comes when it begins.
+    #[must_use]
+    pub fn viewer(&self) -> Viewer {
+        self.snapshots.subscribe()
     }
 
     /// Tells the sources how fast the devices are, before that is measured in the run.
@@ -147,13 +167,14 @@ impl Mining {
         let ending = self.mine(&mut observe);
         self.drain(&mut observe);
         self.close(&mut observe);
-        let sources = self.sources().map(|source| self.outbox.counts(source)).collect();
-        let (total, accounts) = (self.outbox.total(), self.crew.accounts());
-        Outcome { ending, total, sources, accounts, crew: self.crew }
+        self.publish(Moment::now(), true);
+        let snapshot = self.snapshots.borrow().clone();
+        Outcome { ending, snapshot, crew: self.crew }
     }
 
     fn mine(&mut self, observe: Observe<'_>) -> Ending {
         self.steer(observe);
+        self.publish(Moment::now(), false);
         loop {
             if self.flow == Flow::End || self.stop.is_requested() {
                 return Ending::Enough;
@@ -176,8 +197,33 @@ impl Mining {
         self.failover.tick(Instant::now());
         self.steer(observe);
         self.tell_rates();
-        self.status.total = self.outbox.total();
-        self.flow = self.flow.or(observe(News::Tick(&self.status)));
+        let now = Moment::now();
+        if self.published.is_none_or(|last| now.at >= last + SNAPSHOT_EVERY) {
+            self.publish(now, false);
+        }
+        let snapshot = self.snapshots.borrow().clone();
+        self.flow = self.flow.or(observe(News::Tick(&snapshot)));
+    }
+
+    fn publish(&mut self, now: Moment, is_over: bool) {
+        let desk = |(source, desk): (SourceId, &Desk)| snapshot::Desk {
+            counts: self.outbox.counts(source),
+            is_wanted: desk.is_wanted,
+            weight: desk.weight,
+        };
+        let devices = self.crew.device_accounts();
+        let books = Books {
+            accounts: self.crew.accounts(),
+            readings: (0..devices.len())
+                .map(|device| self.gauges.reading(device, now.at))
+                .collect(),
+            devices,
+            desks: (0..).map(SourceId).zip(&self.desks).map(desk).collect(),
+            total: self.outbox.total(),
+            is_over,
+        };
+        self.snapshots.send_replace(Arc::new(self.recorder.snapshot(&books, now)));
+        self.published = Some(now.at);
     }
 
     /// Lets what is under way end.
@@ -213,6 +259,7 @@ impl Mining {
     }
 
     fn tell(&mut self, news: News<'_>, observe: Observe<'_>) {
+        self.recorder.hear(&news, Moment::now());
         self.flow = self.flow.or(observe(news));
     }
 
@@ -401,7 +448,6 @@ impl Mining {
                 self.net.tell(source, Command::Rate(rate));
             }
         }
-        self.status.hashes_per_second = Some(total);
         self.speed = self.speed.max(total);
     }
 }
@@ -410,25 +456,10 @@ impl Mining {
 pub struct Outcome {
     /// Why it ended.
     pub ending: Ending,
-    /// The shares of all sources.
-    pub total: Counts,
-    /// The shares of each source.
-    pub sources: Vec<Counts>,
-    /// The hashes that were tested for each source.
-    pub accounts: BTreeMap<SourceId, Account>,
+    /// How all was at its end.
+    pub snapshot: Arc<Snapshot>,
     /// The devices.
     pub crew: Crew,
-}
-
-impl Outcome {
-    /// The hashes that were tested for all sources.
-    #[must_use]
-    pub fn account(&self) -> Account {
-        self.accounts.values().fold(Account::default(), |mut sum, account| {
-            sum.add(&account.tally, &account.counters);
-            sum
-        })
-    }
 }
 
 impl Desk {

@@ -4,6 +4,8 @@ mod crew;
 pub mod journal;
 pub mod mining;
 pub mod net;
+pub mod sensors;
+pub mod snapshot;
 pub mod vault;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::device::DeviceInfo;
 use crate::engine::Reason;
 use crate::engine::outbox::Counts;
+use crate::runtime::snapshot::FoundWork;
 
 /// Units of rates, each a thousand of the one before.
 pub(crate) const RATE_UNITS: [&str; 5] = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s"];
@@ -99,6 +100,17 @@ pub fn shares(counts: &Counts) -> String {
         }
     }
     parts.join(", ")
+}
+
+/// What it means that hits and reports speak for different rates.
+#[must_use]
+pub fn disagreement(found: &FoundWork) -> String {
+    format!(
+        "alarm: of the hashes that the devices report, {:.0} are hits on average, and {} were found: a device does \
+         not test what it reports; `adit selftest` checks them",
+        found.expected_candidates,
+        count(found.candidates),
+    )
 }
 
 /// A time such as `87 ms`, `3.2 s`, `4 min 05 s` or `2 h 10 min`.

@@ -86,6 +86,15 @@ pub struct Batch {
     pub filter: Filter,
 }
 
+impl Batch {
+    /// How many of its hashes pass the filter on average.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an average")]
+    pub fn expected_candidates(&self) -> f64 {
+        self.region.len() as f64 / (1_u64 << self.filter.bits()) as f64
+    }
+}
+
 /// A device's report on one batch. Its hits are candidates: only [`super::verify`] makes a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {

@@ -17,11 +17,12 @@ use crate::pool::{Options, Server};
 use crate::runtime::journal::Journal;
 use crate::runtime::mining::{Ending, Mining, News, Outcome};
 use crate::runtime::net::Net;
+use crate::runtime::snapshot::{FoundWork, Source};
 use crate::runtime::{Crew, Flow, Stop};
 use crate::source::failover::Failover;
 use crate::source::location::{Location, Stratum};
 use crate::ui::text;
-use crate::work::{Verdict, rate};
+use crate::work::{SourceId, Verdict, rate};
 
 /// Who mines at the practice pool, where nobody said who they are.
 const PRACTICE_USER: &str = "practice";
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let net = Net::start(connections, crew.waker())
         .map_err(|error| Failure::usage(format!("the network cannot be used: {error}")))?;
     let failover = Failover::new(titles.len(), plan, Instant::now());
-    let mut mining = Mining::new(crew, net, failover, titles, journal, stop.clone(), args.once);
+    let mut mining = Mining::new(crew, net, failover, &titles, journal, stop.clone(), args.once);
     mining.expect(speed);
     let begun = Instant::now();
     let (outcome, told) = observe(args, mining, &named, begun);
@@ -130,7 +131,7 @@ fn observe(
             blocks += u64::from(pending.is_block);
         }
         let told = match &news {
-            News::Tick(status) => teller.status(status),
+            News::Tick(snapshot) => teller.status(snapshot),
             news => teller.tell(news),
         };
         if failure.is_ok() {
@@ -150,6 +151,7 @@ fn observe(
 struct Summary<'s> {
     #[serde(flatten)]
     total: Counts,
+    best_share_difficulty: Option<f64>,
     sources: Vec<SourceSummary<'s>>,
     assigned: u64,
     scanned: u64,
@@ -158,12 +160,13 @@ struct Summary<'s> {
     seconds: f64,
     /// Hashes tested per second of the whole run.
     hashes_per_second: Option<f64>,
+    found_work: FoundWork,
     interrupted: bool,
 }
 
 #[derive(Serialize)]
 struct SourceSummary<'s> {
-    source: u16,
+    source: SourceId,
     url: &'s str,
     /// Any certificate is accepted.
     insecure: bool,
@@ -172,35 +175,34 @@ struct SourceSummary<'s> {
     scanned: u64,
 }
 
-fn conclude(
+fn conclude<'a>(
     args: &Args,
-    outcome: &Outcome,
-    named: &[Named],
+    outcome: &'a Outcome,
+    named: &'a [Named],
     elapsed: Duration,
     stop: &Stop,
     file: Option<File>,
 ) -> Result<(), Failure> {
-    let account = outcome.account();
-    let scanned = |source| outcome.accounts.get(&source).map_or(0, |account| account.tally.scanned);
+    let snapshot = &outcome.snapshot;
+    let hashes = &snapshot.hashes;
+    let source = |(source, named): (&'a Source, &'a Named)| SourceSummary {
+        source: source.source,
+        url: &named.name,
+        insecure: named.is_insecure,
+        counts: source.shares,
+        scanned: source.scanned_hashes,
+    };
     let summary = Summary {
-        total: outcome.total,
-        sources: (0..)
-            .zip(named)
-            .zip(&outcome.sources)
-            .map(|((source, named), counts)| SourceSummary {
-                source,
-                url: &named.name,
-                insecure: named.is_insecure,
-                counts: *counts,
-                scanned: scanned(crate::work::SourceId(source)),
-            })
-            .collect(),
-        assigned: account.tally.assigned,
-        scanned: account.tally.scanned,
-        candidates: account.counters.candidates,
-        wrong: account.counters.wrong,
+        total: snapshot.shares,
+        best_share_difficulty: snapshot.best_share_difficulty,
+        sources: snapshot.sources.iter().zip(named).map(source).collect(),
+        assigned: hashes.assigned,
+        scanned: hashes.scanned,
+        candidates: hashes.candidates,
+        wrong: hashes.wrong,
         seconds: elapsed.as_secs_f64(),
-        hashes_per_second: rate(account.tally.scanned, elapsed),
+        hashes_per_second: rate(hashes.scanned, elapsed),
+        found_work: snapshot.run.found_work,
         interrupted: stop.is_requested(),
     };
     // Both are tried: a full disk must not cost the summary on the screen, nor the other way round.

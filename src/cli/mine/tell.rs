@@ -14,8 +14,9 @@ use crate::device::DeviceInfo;
 use crate::engine::DeviceId;
 use crate::engine::outbox::Pending;
 use crate::runtime::Crew;
-use crate::runtime::mining::{News, Status};
+use crate::runtime::mining::News;
 use crate::runtime::net::Said;
+use crate::runtime::snapshot::Snapshot;
 use crate::source::{Event as SourceEvent, Work};
 use crate::ui::text;
 use crate::work::{Share, SourceId, Ticket, Verdict};
@@ -194,13 +195,17 @@ impl<'t> Teller<'t> {
     }
 
     /// Says now and then how it is going.
-    pub(super) fn status(&mut self, status: &Status) -> Result<(), Failure> {
+    pub(super) fn status(&mut self, snapshot: &Snapshot) -> Result<(), Failure> {
         if self.args.json || self.status.elapsed() < STATUS_EVERY {
             return Ok(());
         }
         self.status = Instant::now();
-        let rate = text::rate(status.hashes_per_second);
-        output::line(format_args!("{rate}: {}", text::shares(&status.total)))
+        let rate = text::rate(snapshot.run.hashes_per_second.one_minute);
+        output::line(format_args!("{rate}: {}", text::shares(&snapshot.shares)))?;
+        if snapshot.run.found_work.disagrees {
+            output::note(text::disagreement(&snapshot.run.found_work));
+        }
+        Ok(())
     }
 
     fn said(&mut self, source: SourceId, said: &Said) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +143,16 @@ impl Sensors {
 }
 
 impl Reading {
+    /// Where a sensor counts energy and tells no power, the power since the reading before.
+    #[must_use]
+    pub fn with_power_since(self, before: &Self, elapsed: Duration) -> Self {
+        let since = self.energy_j.zip(before.energy_j).and_then(|(now, before)| {
+            // A counter that began anew says nothing.
+            (now >= before && !elapsed.is_zero()).then(|| (now - before) / elapsed.as_secs_f64())
+        });
+        Self { power_w: self.power_w.or(since), ..self }
+    }
+
     /// Drivers report what they do not know as all ones, as zero Kelvin, or as garbage.
     fn believable(self) -> Self {
         let upto = |value: Option<f64>, most| value.filter(|value| (0.0..=most).contains(value));
