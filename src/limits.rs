@@ -255,8 +255,12 @@ pub const BLOCK_RETRY_LATE: Duration = Duration::from_secs(60);
 /// Text of a pool or node that is shown or kept, in characters.
 pub const FOREIGN_TEXT: usize = 200;
 
-/// Bytes of the journal before it is put aside; that and the one before it take twice as much disk.
-pub const JOURNAL_FILE: u64 = 64 << 20;
+/// Bytes of the share log before it is put aside, about 70,000 shares; that and the one before it take twice as
+/// much disk.
+pub const SHARE_LOG_FILE: u64 = 64 << 20;
+
+/// Bytes of a line of the share log. The name of a job and the words of a source are foreign text, bounded to less.
+pub const SHARE_LOG_LINE: u64 = 64 << 10;
 
 /// Words of sources that wait to be shown; more are dropped, verdicts apart.
 pub const INBOX: usize = 1024;
@@ -350,3 +354,6 @@ pub const LOG_SHOWN: usize = 100;
 
 /// Verdicts over which the wait for them is told.
 pub const VERDICTS_TIMED: usize = 100;
+
+/// Bad lines of a share log that are told one by one: a file that is something else has millions.
+pub const TROUBLES_TOLD: u64 = 1000;

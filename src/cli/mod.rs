@@ -2,6 +2,7 @@
 
 mod bench;
 mod compiler;
+mod completions;
 mod config;
 mod cost;
 mod devices;
@@ -69,6 +70,11 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Hash a header on the CPU and compare it with its target
     Verify(verify::Args),
+    /// Print what a shell needs to complete commands and options
+    Completions(completions::Completions),
+    /// Write a man page for each command
+    #[command(hide = true)]
+    Man(completions::Manual),
     /// Look at the kernels
     #[command(subcommand)]
     Kernel(kernel::Command),
@@ -90,6 +96,8 @@ pub fn run(cli: Cli, stop: &Stop) -> Result<(), Failure> {
         Command::Tune(args) => tune::run(&args, stop),
         Command::Bench(args) => bench::run(&args, stop),
         Command::Verify(args) => verify::run(&args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => completions::manual(&args),
         Command::Kernel(command) => kernel::run(&command, stop),
     }
 }

@@ -1,4 +1,4 @@
-//! A run against sources: jobs to the engine, shares to the journal and their source, verdicts to the books.
+//! A run against sources: jobs to the engine, shares to the share log and their source, verdicts to the books.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::journal::Journal;
 use super::net::{Command, Net, Said};
 use super::sensors::Gauges;
+use super::share_log::ShareLog;
 use super::snapshot::{self, Books, Moment, Recorder, Snapshot, Viewer};
 use super::{Crew, Flow, Stop};
 use crate::chain;
@@ -32,7 +32,7 @@ pub struct Mining {
     net: Net,
     failover: Failover,
     outbox: Outbox,
-    journal: Option<Journal>,
+    share_log: Option<ShareLog>,
     desks: Vec<Desk>,
     recorder: Recorder,
     gauges: Gauges,
@@ -52,7 +52,7 @@ type Observe<'o> = &'o mut dyn FnMut(News<'_>) -> Flow;
 
 /// What is known of a source.
 struct Desk {
-    /// As it is written in the journal.
+    /// As it is written in the share log.
     name: String,
     /// The job to work on, if it has one.
     work: Option<Work>,
@@ -70,6 +70,8 @@ struct Desk {
 /// What a job's shares count for.
 struct About {
     name: String,
+    /// As the source gave it.
+    target: bitcoin::Target,
     difficulty: f64,
     block_target: bitcoin::Target,
 }
@@ -89,8 +91,8 @@ pub enum News<'n> {
     Fault(DeviceId, &'n str),
     /// A device gets no more work.
     Dismissed(DeviceId, &'n str),
-    /// The journal cannot be written; mining goes on without.
-    Journal(&'n io::Error),
+    /// The share log cannot be written; mining goes on without.
+    ShareLog(&'n io::Error),
     /// Some time passed.
     Tick(&'n Snapshot),
 }
@@ -115,7 +117,7 @@ impl Mining {
         net: Net,
         failover: Failover,
         names: &[String],
-        journal: Option<Journal>,
+        share_log: Option<ShareLog>,
         stop: Stop,
         once: bool,
     ) -> Self {
@@ -141,7 +143,7 @@ impl Mining {
             crew,
             net,
             failover,
-            journal,
+            share_log,
             stop,
             once,
         }
@@ -293,7 +295,7 @@ impl Mining {
         }
     }
 
-    /// A share goes to the books, to the journal, and then to its source.
+    /// A share goes to the books, to the share log, and then to its source.
     fn found(&mut self, device: DeviceId, share: &Share, observe: Observe<'_>) {
         let now = Instant::now();
         let source = share.job.source;
@@ -306,12 +308,13 @@ impl Mining {
         let Some((ticket, pending)) = self.outbox.found(share, difficulty, is_block, now) else {
             return;
         };
-        let written = self.journal.as_mut().map_or(Ok(()), |journal| {
+        let written = self.share_log.as_mut().map_or(Ok(()), |log| {
             let job = about.map_or("", |about| about.name.as_str());
-            journal.found(share, ticket, &desk.name, job, difficulty)
+            let target = about.map(|about| &about.target);
+            log.found(share, ticket, &desk.name, job, target, difficulty)
         });
         self.tell(News::Found(device, share, ticket, pending), observe);
-        self.check_journal(written, observe);
+        self.check_log(written, observe);
         self.net.tell(source, Command::Submit(ticket, Box::new(*share)));
     }
 
@@ -404,17 +407,17 @@ impl Mining {
         let Some(pending) = self.outbox.close(source, ticket, verdict) else { return };
         self.tell(News::Closed(ticket, pending, verdict, why), observe);
         let desk = self.desks.get(usize::from(source.0));
-        if let (Some(journal), Some(desk)) = (&mut self.journal, desk) {
-            let written = journal.closed(ticket, &desk.name, verdict, why);
-            self.check_journal(written, observe);
+        if let (Some(log), Some(desk)) = (&mut self.share_log, desk) {
+            let written = log.closed(ticket, &desk.name, verdict, why);
+            self.check_log(written, observe);
         }
     }
 
-    /// Mining goes on without a journal that cannot be written.
-    fn check_journal(&mut self, written: io::Result<()>, observe: Observe<'_>) {
+    /// Mining goes on without a share log that cannot be written.
+    fn check_log(&mut self, written: io::Result<()>, observe: Observe<'_>) {
         if let Err(error) = written {
-            self.journal = None;
-            self.tell(News::Journal(&error), observe);
+            self.share_log = None;
+            self.tell(News::ShareLog(&error), observe);
         }
     }
 
@@ -468,6 +471,7 @@ impl Desk {
     fn take(&mut self, mut work: Work, speed: f64) {
         let about = About {
             name: work.name.clone(),
+            target: work.job.target,
             difficulty: chain::difficulty(&work.job.target),
             block_target: work.block_target,
         };

@@ -1,10 +1,11 @@
 //! Threads, mailboxes, files and shutdown: one thread per device, the engine on the caller's, one for the network.
 
 mod crew;
-pub mod journal;
 pub mod mining;
 pub mod net;
 pub mod sensors;
+pub mod service;
+pub mod share_log;
 pub mod snapshot;
 pub mod vault;
 

@@ -64,9 +64,9 @@ fn blocks_are_found_and_the_summary_agrees_with_the_events() {
 #[test]
 fn without_a_source_shares_go_to_a_practice_pool_and_each_is_accounted_for() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = folder.path().join("journal.jsonl");
-    let path = journal.to_str().unwrap();
-    let told = done(&["mine", "--device", "cpu", "--shares", "2", "--json", "--journal", path]);
+    let log = folder.path().join("shares.jsonl");
+    let path = log.to_str().unwrap();
+    let told = done(&["mine", "--device", "cpu", "--shares", "2", "--json", "--share-log", path]);
     let told = json_lines(&told);
     let of = |event: &str| told.iter().filter(|line| line["event"] == event).count();
     let summary = told.last().unwrap();
@@ -81,13 +81,23 @@ fn without_a_source_shares_go_to_a_practice_pool_and_each_is_accounted_for() {
     assert!(work["coinbase_tag"].as_str().unwrap().contains("no money"), "{work}");
 
     // Each share was written down before it went, with a header that hashes to what it says.
-    let lines = json_lines(&fs::read_to_string(journal).unwrap());
+    let lines = json_lines(&fs::read_to_string(&log).unwrap());
     let found: Vec<&Value> = lines.iter().filter(|line| line["event"] == "found").collect();
     assert_eq!(found.len() as u64, count("found"));
     for line in found {
         let header = adit::chain::parse_header(line["header"].as_str().unwrap()).unwrap();
         assert_eq!(adit::chain::block_hash(&header).to_string(), line["hash"]);
     }
+    let told = done(&["verify", "--share-log", path]);
+    let right = format!("{0} shares hashed again: {0} right, 0 wrong", count("found"));
+    assert!(told.contains(&right), "{told}");
+    assert!(told.contains(&format!("{} accepted", count("accepted"))), "{told}");
+    let spoilt = fs::read_to_string(&log).unwrap().replacen("\"header\":\"0", "\"header\":\"1", 1);
+    fs::write(&log, spoilt).unwrap();
+    let output = crate::adit(&["verify", "--share-log", path]).output().unwrap();
+    assert!(crate::complaint(&output, 1).contains("1 line is not what was written"), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("line 2: corrupt: its checksum does not fit"), "{told}");
 
     let said = done(&["mine", "--device", "cpu", "--for", "1s"]);
     assert!(said.contains("no money is involved"), "{said}");

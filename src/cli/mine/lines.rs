@@ -19,7 +19,7 @@ use crate::source::location::{self, Location, Secret};
 use crate::source::{gbt, stratum_v1};
 use crate::work::SourceId;
 
-/// Names the folder of journal and blocks, instead of the platform's.
+/// Names the folder of share log and blocks, instead of the platform's.
 const STATE_VARIABLE: &str = "ADIT_STATE_DIR";
 
 /// Has the password where no file does.
@@ -118,14 +118,14 @@ pub(super) fn plan(args: &Args, sources: &[Location]) -> Result<Plan, Failure> {
     }
 }
 
-/// The folder of journal and blocks.
+/// The folder of share log and blocks.
 pub(super) fn state_folder() -> Result<PathBuf, Failure> {
     use etcetera::BaseStrategy as _;
     if let Some(folder) = files::folder_named_in(STATE_VARIABLE) {
         return Ok(folder);
     }
     let strategy = etcetera::base_strategy::choose_native_strategy().map_err(|error| {
-        Failure::usage(format!("no folder for journal and blocks: {error}; set {STATE_VARIABLE}"))
+        Failure::usage(format!("no folder for share log and blocks: {error}; set {STATE_VARIABLE}"))
     })?;
     let folder = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
     Ok(folder.join("adit"))

@@ -103,10 +103,10 @@ pub(super) struct Args {
     #[arg(long)]
     once: bool,
 
-    /// Write a line for every share and every verdict to this file. Default: journal.jsonl in the folder that
-    /// `ADIT_STATE_DIR` names, or the platform's; none for the practice pool
+    /// Write a line for every share and every verdict to this file, which `adit verify --share-log FILE` checks.
+    /// Default: shares.jsonl in the folder that `ADIT_STATE_DIR` names, or the platform's; none for the practice pool
     #[arg(long, value_name = "FILE")]
-    journal: Option<PathBuf>,
+    share_log: Option<PathBuf>,
 
     /// Stop after this many blocks. With replay: the default is every built-in block once
     #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]

@@ -14,10 +14,11 @@ use crate::cli::{Exit, Failure, output, team};
 use crate::device::Device;
 use crate::engine::outbox::Counts;
 use crate::pool::{Options, Server};
-use crate::runtime::journal::Journal;
 use crate::runtime::mining::{Ending, Mining, News, Outcome};
 use crate::runtime::net::Net;
-use crate::runtime::snapshot::{FoundWork, Source};
+use crate::runtime::service::{self, Pulse};
+use crate::runtime::share_log::ShareLog;
+use crate::runtime::snapshot::{FoundWork, Snapshot, Source, State};
 use crate::runtime::{Crew, Flow, Stop};
 use crate::source::failover::Failover;
 use crate::source::location::{Location, Stratum};
@@ -35,7 +36,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let plan = lines::plan(args, &args.sources)?;
     let mut sources = args.sources.clone();
     let mut connections = lines::lines(args, &sources, &state)?;
-    let journal = journal(args, &state)?;
+    let share_log = share_log(args, &state)?;
     let (speeds, devices): (Vec<f64>, Vec<Box<dyn Device>>) =
         team::open_measured(&args.options, batch_time, stop)?.into_iter().unzip();
     let speed: f64 = speeds.iter().sum();
@@ -52,7 +53,7 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let net = Net::start(connections, crew.waker())
         .map_err(|error| Failure::usage(format!("the network cannot be used: {error}")))?;
     let failover = Failover::new(titles.len(), plan, Instant::now());
-    let mut mining = Mining::new(crew, net, failover, &titles, journal, stop.clone(), args.once);
+    let mut mining = Mining::new(crew, net, failover, &titles, share_log, stop.clone(), args.once);
     mining.expect(speed);
     let begun = Instant::now();
     let (outcome, told) = observe(args, mining, &named, begun);
@@ -72,15 +73,15 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
 }
 
 /// The file that was asked for, else the one in the state folder. The practice pool's shares are worth nothing.
-fn journal(args: &Args, state: &std::path::Path) -> Result<Option<Journal>, Failure> {
-    let path = match &args.journal {
+fn share_log(args: &Args, state: &std::path::Path) -> Result<Option<ShareLog>, Failure> {
+    let path = match &args.share_log {
         Some(path) => path.clone(),
         None if args.sources.is_empty() => return Ok(None),
-        None => state.join("journal.jsonl"),
+        None => state.join("shares.jsonl"),
     };
-    Journal::open(&path).map(Some).map_err(|error| {
+    ShareLog::open(&path).map(Some).map_err(|error| {
         Failure::usage(format!(
-            "cannot write the journal {}: {error}; give --journal another file",
+            "cannot write the share log {}: {error}; give --share-log another file",
             path.display()
         ))
     })
@@ -125,13 +126,20 @@ fn observe(
     let mut teller = Teller::new(args, named);
     let mut failure = teller.warnings();
     let (mut shares, mut blocks) = (0, 0);
+    let mut pulse = service::patience().map(|patience| Pulse::new(patience, begun));
+    service::tell(service::State::Ready);
     let outcome = mining.run(|news| {
         if let News::Closed(_, pending, Verdict::Accepted, _) = &news {
             shares += 1;
             blocks += u64::from(pending.is_block);
         }
         let told = match &news {
-            News::Tick(snapshot) => teller.status(snapshot),
+            News::Tick(snapshot) => {
+                if pulse.as_mut().is_some_and(|pulse| lives(pulse, snapshot)) {
+                    service::tell(service::State::Alive);
+                }
+                teller.status(snapshot)
+            }
             news => teller.tell(news),
         };
         if failure.is_ok() {
@@ -142,7 +150,14 @@ fn observe(
             || args.blocks.is_some_and(|wanted| blocks >= wanted);
         if late || enough || failure.is_err() { Flow::End } else { Flow::Continue }
     });
+    service::tell(service::State::Stopping);
     (outcome, failure)
+}
+
+/// Whether the service manager shall hear that the run goes on.
+fn lives(pulse: &mut Pulse, snapshot: &Snapshot) -> bool {
+    let is_idle = snapshot.run.state != State::Mining;
+    pulse.is_due(snapshot.run.hashes_per_second.now, is_idle, Instant::now())
 }
 
 /// What a run came to; the documented JSON of `--summary-json`.

@@ -178,9 +178,9 @@ impl<'t> Teller<'t> {
             }
             News::Fault(device, why) => fault(self.args, *device, why),
             News::Dismissed(device, why) => dismissed(self.args, *device, why),
-            News::Journal(error) => self.warn(
+            News::ShareLog(error) => self.warn(
                 None,
-                &format!("the journal cannot be written: {error}; mining goes on without it"),
+                &format!("the share log cannot be written: {error}; mining goes on without it"),
             ),
             News::Tick(_) => Ok(()),
         }

@@ -154,8 +154,8 @@ impl Recorder {
                 let level = if is_gone { Level::Error } else { Level::Warning };
                 self.write(level, (None, Some(*device)), why, now);
             }
-            News::Journal(error) => {
-                let text = format!("the journal cannot be written: {error}");
+            News::ShareLog(error) => {
+                let text = format!("the share log cannot be written: {error}");
                 self.write(Level::Warning, (None, None), &text, now);
             }
             News::Parts(parts) => {
