@@ -54,6 +54,10 @@ pub const OWN_KERNEL_DEADLINE: Duration = Duration::from_secs(30);
 /// How many times longer than expected a batch may take before its device counts as hung.
 pub const BATCH_PATIENCE: u32 = 20;
 
+/// The longest rest of a device that works a part of the time: a driver that says nothing for longer counts as
+/// hung.
+pub const LONGEST_REST: Duration = Duration::from_secs(5);
+
 /// How long a device that was told to stop may take for its last batch before its thread is left alone.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(2);
 

@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::cycle::Cycle;
 use super::{Device, DeviceError, DeviceInfo};
 use crate::limits::{BATCH_DEADLINE, BATCH_PATIENCE, MAX_BATCH, MAX_BATCH_TIME, MIN_BATCH};
-use crate::work::{Assignment, Batch, JobId, Region, Scan, Speed, Width, rate};
+use crate::work::{Assignment, Batch, Duty, JobId, Pace, Region, Scan, Speed, Width, rate};
 
 /// A device with its queue.
 pub struct Driver {
     device: Box<dyn Device>,
     pacer: Pacer,
+    cycle: Cycle,
     /// Not begun yet.
     queue: VecDeque<Assignment>,
     under_way: VecDeque<Batch>,
@@ -23,6 +25,7 @@ impl Driver {
         Self {
             device,
             pacer: Pacer::new(target),
+            cycle: Cycle::new(Duty::FULL),
             queue: VecDeque::new(),
             under_way: VecDeque::new(),
         }
@@ -46,6 +49,24 @@ impl Driver {
         self.pacer.deadline()
     }
 
+    /// Works at another pace from the next batch on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pacer.set_target(pace.batch_time);
+        self.cycle.set(pace.duty);
+    }
+
+    /// How long the device shall rest before the next [`step`](Self::step), so that it keeps its part of the
+    /// time. Batches under way are waited for first.
+    #[must_use]
+    pub fn rest(&self) -> Duration {
+        if self.under_way.is_empty() { self.cycle.due() } else { Duration::ZERO }
+    }
+
+    /// It did nothing for this long.
+    pub fn rested(&mut self, time: Duration) {
+        self.cycle.rested(time);
+    }
+
     /// Queues an assignment.
     pub fn accept(&mut self, assignment: Assignment) {
         self.queue.push_back(assignment);
@@ -59,19 +80,26 @@ impl Driver {
         dropped.into_iter().map(|assignment| assignment.region).collect()
     }
 
+    /// Drops all that was not begun and returns it.
+    pub fn recall(&mut self) -> Vec<(JobId, Region)> {
+        self.queue.drain(..).map(|assignment| (assignment.job.id, assignment.region)).collect()
+    }
+
     /// Whether there is nothing to wait for.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.under_way.is_empty()
     }
 
-    /// Fills the device with batches, then waits for the oldest. `None` when idle.
+    /// Fills the device with batches, then waits for the oldest. `None` when idle. A device that rests between
+    /// batches has one at a time: the next would end its rest.
     ///
     /// # Errors
     ///
     /// What broke; the driver is of no more use then.
     pub fn step(&mut self) -> Result<Option<(Batch, Scan)>, DeviceError> {
-        while self.under_way.len() < self.device.info().in_flight {
+        let most = if self.cycle.is_full() { self.device.info().in_flight } else { 1 };
+        while self.under_way.len() < most {
             let Some(batch) = self.next_batch() else { break };
             self.device.begin(batch.clone())?;
             self.under_way.push_back(batch);
@@ -79,6 +107,7 @@ impl Driver {
         let Some(batch) = self.under_way.pop_front() else { return Ok(None) };
         let scan = self.device.finish(self.pacer.deadline())?;
         self.pacer.observe(batch.region.len(), scan.elapsed);
+        self.cycle.worked(scan.elapsed);
         Ok(Some((batch, scan)))
     }
 
@@ -133,6 +162,14 @@ impl Pacer {
         Self { target: target.min(MAX_BATCH_TIME), size: MIN_BATCH, speed, expected: None }
     }
 
+    /// Other batches than before: their size is known from the speed.
+    fn set_target(&mut self, target: Duration) {
+        self.target = target.min(MAX_BATCH_TIME);
+        if let Some(speed) = self.speed.per_second() {
+            self.resize(speed, MAX_BATCH);
+        }
+    }
+
     /// Hashes for the next batch.
     #[must_use]
     pub const fn size(&self) -> u64 {
@@ -161,13 +198,17 @@ impl Pacer {
             _ => self.speed.per_second(),
         };
         let Some(speed) = speed else { return };
+        self.resize(speed, self.size * 4);
+    }
+
+    fn resize(&mut self, speed: f64, most: u64) {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a positive estimate; clamped"
         )]
         let wanted = (speed * self.target.as_secs_f64()) as u64;
-        self.size = wanted.min(self.size * 4).clamp(MIN_BATCH, MAX_BATCH);
+        self.size = wanted.min(most).clamp(MIN_BATCH, MAX_BATCH);
     }
 }
 
@@ -216,6 +257,89 @@ mod tests {
             let reached = times[times.len() - 3];
             assert!(reached > TARGET / 2 && reached < TARGET * 2, "at {rate}/s: {times:?}");
         }
+    }
+
+    /// Half a minute of a device that works at a pace, on a clock of our own. Rests end later than asked for.
+    /// Returns the part of the time in which it worked.
+    fn part_of_the_time(driver: &mut Driver, late: impl Fn(u32) -> Duration) -> f64 {
+        let (mut worked, mut rested) = (Duration::ZERO, Duration::ZERO);
+        let mut rests = 0;
+        while worked + rested < Duration::from_secs(30) {
+            let due = driver.rest();
+            if due > Duration::ZERO {
+                rests += 1;
+                let rest = due + late(rests);
+                driver.rested(rest);
+                rested += rest;
+                continue;
+            }
+            if driver.is_idle() {
+                driver.accept(assignment(1, 0, 1 << 32));
+            }
+            let (_, scan) = driver.step().unwrap().unwrap();
+            worked += scan.elapsed;
+        }
+        worked.as_secs_f64() / (worked + rested).as_secs_f64()
+    }
+
+    #[test]
+    fn a_device_works_its_part_of_the_time_however_late_its_rests_end() {
+        for percent in [1.0, 5.0, 25.0, 50.0, 90.0, 100.0] {
+            for rate in [3_000_000, 400_000_000] {
+                for late in [0, 1, 9] {
+                    let mut driver = Driver::new(sim(rate), TARGET);
+                    let duty = Duty::of(percent / 100.0);
+                    driver.set_pace(Pace { batch_time: Duration::from_millis(12), duty });
+                    let late = |rest: u32| Duration::from_millis(u64::from(rest % 3) * late);
+                    let part = 100.0 * part_of_the_time(&mut driver, late);
+                    assert!((part - percent).abs() < 1.0, "{part} % instead of {percent} %");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn hours_without_work_are_no_reason_to_skip_rests() {
+        let mut driver = Driver::new(sim(400_000_000), TARGET);
+        let pace = Pace { batch_time: Duration::from_millis(12), duty: Duty::of(0.25) };
+        driver.set_pace(pace);
+        driver.rested(Duration::from_secs(3600));
+        let part = part_of_the_time(&mut driver, |_| Duration::ZERO);
+        assert!((part - 0.25).abs() < 0.01, "{part}");
+        // And a full pace owes none.
+        driver.set_pace(Pace::full(TARGET));
+        assert_eq!(driver.rest(), Duration::ZERO);
+    }
+
+    #[test]
+    fn another_pace_takes_effect_at_the_next_batch() {
+        let mut driver = Driver::new(sim(400_000_000), TARGET);
+        driver.accept(assignment(1, 0, 1 << 32));
+        for _ in 0..20 {
+            driver.step().unwrap();
+        }
+        driver.set_pace(Pace::full(Duration::from_millis(2)));
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            times.push(driver.step().unwrap().unwrap().1.elapsed);
+        }
+        // Two were under way.
+        assert!(times[2..].iter().all(|time| *time <= Duration::from_millis(4)), "{times:?}");
+    }
+
+    #[test]
+    fn what_was_not_begun_can_be_recalled() {
+        let mut driver = Driver::new(sim(400_000_000), TARGET);
+        driver.accept(assignment(1, 0, 1 << 20));
+        driver.accept(assignment(2, 0, 1 << 20));
+        let (batch, _) = driver.step().unwrap().unwrap();
+        let mut tested = batch.region.len();
+        let recalled: u64 = driver.recall().iter().map(|(_, region)| region.len()).sum();
+        while let Some((batch, _)) = driver.step().unwrap() {
+            tested += batch.region.len();
+        }
+        assert_eq!(tested + recalled, 2 << 20);
+        assert!(driver.is_idle() && recalled > 1 << 20);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who does the work: graphics adapters, the CPU, and a scripted device for tests.
 
 pub mod cpu;
+mod cycle;
 pub mod driver;
 pub mod flawed;
 pub mod gpu;

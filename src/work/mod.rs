@@ -4,6 +4,7 @@
 
 mod batch;
 mod job;
+mod pace;
 mod rate;
 mod region;
 mod rolls;
@@ -14,6 +15,7 @@ mod width;
 
 pub use batch::{Assignment, Batch, Coverage, DeviceSpan, Filter, Scan};
 pub use job::{Job, JobId, Share, SourceId};
+pub use pace::{Duty, Pace, Profile};
 pub use rate::{Speed, rate};
 pub use region::{Hit, Region};
 pub use rolls::{Coinbase, Rolls, RollsError};
