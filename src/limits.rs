@@ -64,6 +64,9 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(2);
 /// Longest wait for a graphics driver to list its adapters or to open one.
 pub const DRIVER_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Longest wait for a driver to say whether its GPU drives a display.
+pub const DISPLAY_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Longest wait for a driver to compile one kernel without running it. Software adapters take seconds.
 pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
 

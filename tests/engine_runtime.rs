@@ -15,10 +15,11 @@ use adit::chain::{KNOWN_BLOCKS, block_hash, parse_target, with_nonce};
 use adit::device::cpu::Cpu;
 use adit::device::sim::{Fault, Fired, Script, Sim};
 use adit::device::{Device, DeviceError, DeviceInfo};
+use adit::engine::governor::Asker;
 use adit::engine::{DeviceId, JobReport, Reason};
 use adit::limits::{BATCH_DEADLINE, STOP_DEADLINE};
-use adit::runtime::{Crew, Flow, Notice, Stop};
-use adit::work::{Batch, Hit, Job, JobId, Nonces, Rolls, Scan};
+use adit::runtime::{Control, Crew, Flow, Notice, Stop};
+use adit::work::{Batch, Duty, Hit, Job, JobId, Nonces, Profile, Rolls, Scan};
 
 const BATCH_TIME: Duration = Duration::from_millis(20);
 
@@ -94,6 +95,7 @@ fn work_until(
             Notice::Found(_, share) => heard.found.push(share.header.nonce),
             Notice::Fault(device, _) => heard.faults.push(*device),
             Notice::Dismissed(device, why) => heard.dismissed.push((*device, (*why).to_owned())),
+            Notice::Governed(_) => {}
             Notice::Progress(tally, _) => assert!(tally.scanned <= tally.assigned),
         }
         until(&notice)
@@ -373,5 +375,39 @@ fn a_dropped_crew_closes_its_devices() {
         drop(busy);
         assert!(begun.elapsed() < STOP_DEADLINE, "{:?}", begun.elapsed());
         assert_eq!(Arc::strong_count(&open), 1);
+    });
+}
+
+#[test]
+fn a_paused_crew_begins_nothing_and_goes_on_when_it_may() {
+    guarded(|| {
+        let control = Control::default();
+        control.join(DeviceId(0), Profile::Desktop, Duty::FULL);
+        // Faster than a real device, so that it would betray itself.
+        let mut crew = crew(vec![Box::new(sim(&[]).rate(NonZeroU64::new(1_000_000).unwrap()))]);
+        crew.obey(control.clone());
+        let (mut steps, mut told) = (Vec::new(), Vec::new());
+        crew.work(long_job(1), |notice| {
+            match notice {
+                Notice::Governed(status) => told.push(status.paused.len()),
+                // Nobody has any: the pause is complete.
+                Notice::Progress(tally, _) if tally.held == 0 && told == [1] => {
+                    steps.push(tally.scanned);
+                    if steps.len() == 5 {
+                        control.resume(Asker::Key);
+                    }
+                }
+                Notice::Progress(tally, _) if tally.scanned > 0 && told.is_empty() => {
+                    control.pause(Asker::Signal);
+                }
+                Notice::Progress(tally, _) if told == [1, 0] && tally.scanned > steps[0] => {
+                    return Flow::End;
+                }
+                _ => {}
+            }
+            Flow::Continue
+        });
+        assert_eq!(told, [1, 0]);
+        assert!(steps.len() >= 5 && steps.iter().all(|scanned| *scanned == steps[0]), "{steps:?}");
     });
 }

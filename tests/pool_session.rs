@@ -178,6 +178,7 @@ impl World {
         for output in outputs {
             match output {
                 Output::Assign(_, assignment) => self.driver.accept(assignment),
+                Output::Recall(_) => unreachable!("nothing is paused"),
                 Output::Abandon(job) => {
                     for region in self.driver.abandon(job) {
                         self.tell(Input::GaveBack { device: DEVICE, job, region });

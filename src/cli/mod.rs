@@ -31,6 +31,13 @@ const OUTCOME: &str = "Exit codes: 0 done, 1 a wrong result or --fail-on, 2 bad 
      5 no source with --once, 130 interrupted.\n\
      Messages go to standard error; RUST_LOG=adit=debug shows more of them.";
 
+/// The same for a command that can be paused.
+fn mining() -> String {
+    format!(
+        "SIGUSR1 pauses mining and SIGUSR2 lets it go on, on systems that have them.\n{OUTCOME}"
+    )
+}
+
 /// What can be typed.
 #[derive(Debug, Parser)]
 #[command(
@@ -54,7 +61,7 @@ enum Command {
     #[command(after_help = OUTCOME)]
     Scan(scan::Args),
     /// Mine on pools or on your own node, with every hash and every share accounted for
-    #[command(after_help = OUTCOME)]
+    #[command(after_help = mining())]
     Mine(config::Typed),
     /// Settings that last: adit.toml
     #[command(subcommand)]

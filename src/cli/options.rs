@@ -9,14 +9,18 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::TypedValueParser;
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, ValueEnum};
 
+use super::output::note;
 use crate::device::inventory::Selector;
+use crate::device::{Facts, display};
 use crate::kernel::{Kernel, Variant};
 use crate::limits::KERNEL_TEXT;
 use crate::source::location::{self, LocationError};
+use crate::ui::text;
+pub(super) use crate::work::Profile;
 use crate::work::{Nonces, SpanError};
 
 /// Which devices.
@@ -58,24 +62,35 @@ pub(super) struct TeamOptions {
 }
 
 /// How long a batch takes: what is left for the desktop in between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Profile {
-    /// 2 ms batches: nothing else notices
-    Background,
-    /// 12 ms batches: the desktop stays smooth
-    Desktop,
-    /// 50 ms batches: for a machine that does nothing else
-    Dedicated,
+impl ValueEnum for Profile {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Background, Self::Desktop, Self::Dedicated]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Background => "2 ms batches: nothing else notices",
+            Self::Desktop => "12 ms batches: the desktop stays smooth",
+            Self::Dedicated => "50 ms batches: for a machine that does nothing else",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
+    }
 }
 
-impl Profile {
-    pub(super) const fn batch_time(self) -> Duration {
-        Duration::from_millis(match self {
-            Self::Background => 2,
-            Self::Desktop => 12,
-            Self::Dedicated => 50,
-        })
-    }
+/// The profile of a device: as asked for, or that of what is plugged into it.
+pub(super) fn profile(asked: Option<Profile>, facts: &Facts) -> Profile {
+    let usual = || match display::drives(facts) {
+        Some(true) => Profile::Desktop,
+        Some(false) => Profile::Dedicated,
+        None => {
+            note(format_args!(
+                "{}: nobody tells whether it drives a display, so it works with --profile desktop",
+                text::clean(&facts.name)
+            ));
+            Profile::Desktop
+        }
+    };
+    asked.unwrap_or_else(usual)
 }
 
 /// Reads what can have a password in it, which clap would repeat when it is wrong.

@@ -108,7 +108,8 @@ fn scan_lines(args: &Args, stop: &Stop) -> Result<(), Failure> {
 
 fn crew(args: &Args, stop: &Stop) -> Result<Crew, Failure> {
     let batch_time = args.profile.batch_time();
-    Ok(Crew::new(team::open(&args.options, batch_time, stop)?, batch_time, stop.clone()))
+    let devices = team::open(&args.options, &|_| args.profile, stop)?;
+    Ok(Crew::new(devices, batch_time, stop.clone()))
 }
 
 fn job(args: &Args, header: &str, id: u64) -> Result<Job, Failure> {
@@ -159,6 +160,8 @@ fn scan(args: &Args, job: Job, crew: &mut Crew, stop: &Stop) -> Result<(), Failu
                         .suspend(|| failure = failure.take().or(print_share(args, share).err()));
                 }
             }
+            // Nobody can pause a scan.
+            Notice::Governed(_) => {}
             Notice::Fault(device, why) => {
                 progress.suspend(|| output::note(format_args!("{device}: {why}")));
             }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::options::{DeviceOptions, TeamOptions};
+use super::options::{DeviceOptions, Profile, TeamOptions};
 use super::output::note;
 use super::{Exit, Failure, tuning};
 use crate::device::inventory::{Choice, Entry, NotUsable, choose, inventory};
 use crate::device::speed::measure;
-use crate::device::{Device, Kind};
+use crate::device::{Device, Facts, Kind};
 use crate::kernel::Kernel;
 use crate::limits::DEVICES;
 use crate::runtime::Stop;
@@ -16,8 +16,22 @@ use crate::ui::text;
 /// How long a device is measured.
 const TRIAL: Duration = Duration::from_millis(400);
 
-/// A device and the hashes per second of its trial.
-pub(super) type Measured = (f64, Box<dyn Device>);
+/// The profile that a device works with.
+pub(super) type ProfileOf<'p> = &'p dyn Fn(&Facts) -> Profile;
+
+/// A device that passed its self-test.
+struct Opened {
+    device: Box<dyn Device>,
+    profile: Profile,
+}
+
+/// A device after its trial.
+pub(super) struct Measured {
+    pub(super) device: Box<dyn Device>,
+    pub(super) profile: Profile,
+    /// Hashes per second.
+    pub(super) rate: f64,
+}
 
 /// Opens and tests the devices of a run. One that fails is named and left out.
 ///
@@ -26,15 +40,17 @@ pub(super) type Measured = (f64, Box<dyn Device>);
 /// When no device is left, or the run is stopped meanwhile.
 pub(super) fn open(
     options: &TeamOptions,
-    batch_time: Duration,
+    profile: ProfileOf<'_>,
     stop: &Stop,
 ) -> Result<Vec<Box<dyn Device>>, Failure> {
     match select(&options.devices)? {
-        Choice::Use(entries) => open_all(entries, options, batch_time, stop),
+        Choice::Use(entries) => {
+            let opened = open_all(entries, options, profile, stop)?;
+            Ok(opened.into_iter().map(|opened| opened.device).collect())
+        }
         Choice::Fastest(entries) => {
-            let devices = open_all(entries, options, batch_time, stop)?;
-            let measured = fastest(measure_all(devices, batch_time)?);
-            Ok(measured.into_iter().map(|(_, device)| device).collect())
+            let measured = fastest(measure_all(open_all(entries, options, profile, stop)?)?);
+            Ok(measured.into_iter().map(|measured| measured.device).collect())
         }
     }
 }
@@ -46,10 +62,10 @@ pub(super) fn open(
 /// When no device is left, or the run is stopped meanwhile.
 pub(super) fn open_measured(
     options: &TeamOptions,
-    batch_time: Duration,
+    profile: ProfileOf<'_>,
     stop: &Stop,
 ) -> Result<Vec<Measured>, Failure> {
-    let measured = |entries| measure_all(open_all(entries, options, batch_time, stop)?, batch_time);
+    let measured = |entries| measure_all(open_all(entries, options, profile, stop)?);
     match select(&options.devices)? {
         Choice::Use(entries) => measured(entries),
         Choice::Fastest(entries) => Ok(fastest(measured(entries)?)),
@@ -101,16 +117,17 @@ fn bounded(devices: usize) -> Result<(), Failure> {
 fn open_all(
     entries: Vec<Entry>,
     options: &TeamOptions,
-    batch_time: Duration,
+    profile: ProfileOf<'_>,
     stop: &Stop,
-) -> Result<Vec<Box<dyn Device>>, Failure> {
+) -> Result<Vec<Opened>, Failure> {
     let mut devices = Vec::new();
     let mut worst = Exit::NoDevice;
     let mut reasons = Vec::new();
     for entry in that_run(entries, options.wgsl.as_ref())? {
-        let reason = match tuning::open(&entry, options, batch_time, stop)? {
+        let profile = profile(&entry.facts);
+        let reason = match tuning::open(&entry, options, profile.batch_time(), stop)? {
             Ok(device) => {
-                devices.push(device);
+                devices.push(Opened { device, profile });
                 continue;
             }
             Err(NotUsable::Refused(refused)) => {
@@ -138,15 +155,12 @@ fn open_all(
     Ok(devices)
 }
 
-fn measure_all(
-    devices: Vec<Box<dyn Device>>,
-    batch_time: Duration,
-) -> Result<Vec<Measured>, Failure> {
+fn measure_all(devices: Vec<Opened>) -> Result<Vec<Measured>, Failure> {
     let mut measured = Vec::new();
-    for device in devices {
+    for Opened { device, profile } in devices {
         let name = text::clean(&device.info().name);
-        match measure(device, TRIAL, batch_time) {
-            Ok(result) => measured.push(result),
+        match measure(device, TRIAL, profile.batch_time()) {
+            Ok((rate, device)) => measured.push(Measured { device, profile, rate }),
             Err(error) => note(format_args!("Not used: {name}: {error}")),
         }
     }
@@ -155,11 +169,11 @@ fn measure_all(
 
 /// Keeps the fastest of devices that are one processor under several names, and says so.
 fn fastest(mut measured: Vec<Measured>) -> Vec<Measured> {
-    measured.sort_by(|a, b| b.0.total_cmp(&a.0));
+    measured.sort_by(|a, b| b.rate.total_cmp(&a.rate));
     if measured.len() > 1 {
         let list: Vec<String> = measured
             .iter()
-            .map(|(rate, device)| {
+            .map(|Measured { device, rate, .. }| {
                 format!("{} with {}", text::clean(&device.info().name), text::rate(Some(*rate)))
             })
             .collect();

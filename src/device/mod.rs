@@ -2,6 +2,7 @@
 
 pub mod cpu;
 mod cycle;
+pub mod display;
 pub mod driver;
 pub mod flawed;
 pub mod gpu;

@@ -32,6 +32,8 @@ pub enum Reason {
     Lost,
     /// The job ended before they were tested.
     Ended,
+    /// The device was paused before they were tested.
+    Paused,
 }
 
 impl fmt::Display for Reason {
@@ -42,6 +44,7 @@ impl fmt::Display for Reason {
             Self::WrongHit => "wrong hit",
             Self::Lost => "device lost",
             Self::Ended => "job ended",
+            Self::Paused => "paused",
         })
     }
 }

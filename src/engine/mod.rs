@@ -4,6 +4,7 @@
 //! [`Output`]s. `runtime` carries them between it and the devices.
 
 mod current;
+pub mod governor;
 mod lanes;
 mod ledger;
 pub mod outbox;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::limits::FAULTS_PER_DEVICE;
-use crate::work::{Assignment, Batch, Job, JobId, Region, Scan, Share, SourceId, Width};
+use crate::work::{Assignment, Batch, Duty, Job, JobId, Region, Scan, Share, SourceId, Width};
 
 pub use ledger::{Ledger, LedgerError, Reason, Tally};
 pub use report::{Account, Counters, DeviceAccount, DeviceReport, JobReport};
@@ -59,7 +60,10 @@ pub enum Input {
         /// What it says.
         scan: Scan,
     },
-    /// A device gave back hashes that it had not begun, because their job was abandoned.
+    /// Which part of the time a device works. With none it is paused: it gives back what it has not begun, and
+    /// gets nothing.
+    Allow(DeviceId, Option<Duty>),
+    /// A device gave back hashes that it had not begun, because their job was abandoned or it was paused.
     GaveBack {
         /// Who.
         device: DeviceId,
@@ -86,6 +90,8 @@ pub enum Output {
     Assign(DeviceId, Assignment),
     /// Tell all devices to drop what they have not begun of this job.
     Abandon(JobId),
+    /// Tell the device to drop all that it has not begun.
+    Recall(DeviceId),
     /// Give the device no more work and close it.
     Dismiss(DeviceId, String),
     /// A hash meets the job's target.
@@ -120,6 +126,11 @@ impl Engine {
             Input::Weigh(source, weight) => self.weigh(source, weight, outputs),
             Input::Tick => {}
             Input::Scanned { device, batch, scan } => self.scanned(device, &batch, &scan, outputs),
+            Input::Allow(device, duty) => {
+                if self.roster.allow(device, duty) {
+                    outputs.push(Output::Recall(device));
+                }
+            }
             Input::GaveBack { device, job, region } => {
                 self.gave_back(device, job, region, outputs);
             }
@@ -250,7 +261,9 @@ impl Engine {
         if !self.roster.has(device) {
             return; // dismissed meanwhile: these hashes were given back with all that it held
         }
-        match current.ledger.give_back(device, region, Reason::Ended) {
+        let is_paused = !current.ending && self.roster.is_paused(device);
+        let reason = if is_paused { Reason::Paused } else { Reason::Ended };
+        match current.ledger.give_back(device, region, reason) {
             Ok(()) => {
                 current.release(device, region.len());
                 self.lanes.unspend(job.source, region.len());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{DeviceAccount, DeviceId};
-use crate::work::{Batch, Speed, Width};
+use crate::work::{Batch, Duty, Speed, Width};
 
 /// A device holds about this much work: long enough that it never waits for the engine, short enough
 /// that a slow device does not hold up the end of a job.
@@ -13,6 +13,9 @@ const STOCK: Duration = Duration::from_millis(500);
 /// What a device of unknown speed gets first: it lasts until its first report, and the slowest device
 /// does not hold up a short job with it.
 const FIRST_ASSIGNMENT: u64 = 1 << 12;
+
+/// Less than this part of its stock is not worth an assignment of its own.
+const SMALLEST: u64 = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Roster {
@@ -25,12 +28,15 @@ pub(super) struct Roster {
 struct Member {
     width: Width,
     speed: Speed,
+    /// Which part of the time it works; none while it is paused.
+    duty: Option<Duty>,
     account: DeviceAccount,
 }
 
 impl Roster {
     pub(super) fn join(&mut self, device: DeviceId, width: Width) {
-        let member = Member { width, speed: Speed::default(), account: DeviceAccount::default() };
+        let account = DeviceAccount::default();
+        let member = Member { width, speed: Speed::default(), duty: Some(Duty::FULL), account };
         self.members.entry(device).or_insert(member);
     }
 
@@ -51,6 +57,17 @@ impl Roster {
 
     pub(super) fn members(&self) -> Vec<DeviceId> {
         self.members.keys().copied().collect()
+    }
+
+    /// Returns whether the device is paused by this, and was not before.
+    pub(super) fn allow(&mut self, device: DeviceId, duty: Option<Duty>) -> bool {
+        let Some(member) = self.members.get_mut(&device) else { return false };
+        let before = std::mem::replace(&mut member.duty, duty);
+        before.is_some() && duty.is_none()
+    }
+
+    pub(super) fn is_paused(&self, device: DeviceId) -> bool {
+        self.members.get(&device).is_some_and(|member| member.duty.is_none())
     }
 
     /// A batch ended, believed or not.
@@ -96,16 +113,17 @@ impl Roster {
     /// stock that it `holds` is half used.
     pub(super) fn wants(&self, device: DeviceId, holds: u64, free: u64) -> Option<(Width, u64)> {
         let member = self.members.get(&device)?;
-        let stock = member.stock();
+        let stock = member.stock()?;
         if holds > stock / 2 {
             return None;
         }
         // Near the end everybody gets a share in proportion to its speed, so that all end together.
         // Who was not measured yet gets an equal one.
+        let at_work = || self.members.values().filter(|member| member.duty.is_some());
         #[expect(clippy::cast_precision_loss, reason = "a few devices")]
-        let equal = 1.0 / self.members.len() as f64;
-        let total: f64 = self.members.values().filter_map(|member| member.speed.per_second()).sum();
-        let share = member.speed.per_second().map_or(equal, |speed| speed / total.max(1.0));
+        let equal = 1.0 / at_work().count() as f64;
+        let total: f64 = at_work().filter_map(Member::per_second).sum();
+        let share = member.per_second().map_or(equal, |speed| speed / total.max(1.0));
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -113,27 +131,28 @@ impl Roster {
             reason = "an estimate; a share of the free hashes is positive; the cast saturates"
         )]
         let fair = (free as f64 * share) as u64;
-        let want = stock.saturating_sub(holds).min(fair.max(member.smallest()));
+        let want = stock.saturating_sub(holds).min(fair.max(stock.div_ceil(SMALLEST)));
         (want > 0).then_some((member.width, want))
     }
 }
 
 impl Member {
-    /// Hashes that the device should hold.
-    fn stock(&self) -> u64 {
+    /// Hashes in a second, rests included. `None` when unknown, and while it is paused.
+    fn per_second(&self) -> Option<f64> {
+        Some(self.speed.per_second()? * self.duty?.part())
+    }
+
+    /// Hashes that the device should hold; `None` while it is paused.
+    fn stock(&self) -> Option<u64> {
+        self.duty?;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a positive estimate"
         )]
-        self.speed
+        let stock = self
             .per_second()
-            .map_or(FIRST_ASSIGNMENT, |speed| (speed * STOCK.as_secs_f64()) as u64)
-            .max(1)
-    }
-
-    /// Less than this is not worth an assignment of its own.
-    fn smallest(&self) -> u64 {
-        self.stock().div_ceil(16)
+            .map_or(FIRST_ASSIGNMENT, |speed| (speed * STOCK.as_secs_f64()) as u64);
+        Some(stock.max(1))
     }
 }

@@ -405,6 +405,30 @@ mod ends {
     }
 
     #[test]
+    fn a_paused_device_begins_nothing_and_goes_on_where_others_left_off() {
+        let (job, answer) = real(&KNOWN_BLOCKS[4]);
+        for rates in [vec![300_000_000], vec![300_000_000, 200_000_000]] {
+            let sims: Vec<Sim> = rates.iter().map(|rate| sim(&[answer], *rate)).collect();
+            let mut world = world(sims);
+            world.interruption = Some((60, Interruption::Pause(A)));
+            let report = world.work(job.clone());
+            assert!(report.complete && report.tally.given_back[&Reason::Paused] > 0);
+            assert_eq!(found(&world), [answer]);
+            let (device, since) = world.story.paused[0];
+            assert_eq!(device, A);
+            let reports = &world.story.reports;
+            let while_paused = reports.iter().filter(|(device, at)| {
+                // What was under way when it was paused still ends.
+                *device == A && *at > since + BATCH_TIME * 4 && *at < since + world::PAUSE
+            });
+            assert_eq!(while_paused.count(), 0, "it worked although it was paused");
+            let after =
+                reports.iter().any(|(device, at)| *device == A && *at > since + world::PAUSE);
+            assert!(after, "it went on afterwards");
+        }
+    }
+
+    #[test]
     fn an_unplugged_device_is_replaced_by_the_others() {
         let (job, answer) = real(&KNOWN_BLOCKS[4]);
         let mut world = world([1_000_000_000, 900_000_000].map(|rate| sim(&[answer], rate)).into());

@@ -8,14 +8,15 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Stop;
+use super::{Control, Stop};
 use crate::device::driver::Driver;
 use crate::device::{Device, DeviceInfo};
+use crate::engine::governor::{Setting, Status};
 use crate::engine::{
     Account, Counters, DeviceAccount, DeviceId, Engine, Input, JobReport, Output, Tally,
 };
 use crate::limits::{BATCH_DEADLINE, EVENTS_AT_ONCE, STOP_DEADLINE};
-use crate::work::{Assignment, Batch, Job, JobId, Region, Scan, Share, SourceId};
+use crate::work::{Assignment, Batch, Job, JobId, Pace, Region, Scan, Share, SourceId};
 
 /// What the caller hears while a job is at work.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub enum Notice<'n> {
     Fault(DeviceId, &'n str),
     /// A device gets no more work.
     Dismissed(DeviceId, &'n str),
+    /// Devices were paused, or are not any more.
+    Governed(&'n Status),
     /// Some time passed.
     Progress(&'n Tally, &'n Counters),
 }
@@ -45,6 +48,9 @@ pub struct Crew {
     seats: Vec<Seat>,
     events: Receiver<Event>,
     waker: Waker,
+    control: Option<Control>,
+    /// How the devices were governed when that was told last.
+    told: Status,
     stop: Stop,
     /// When the request to stop was noticed.
     stopped: Option<Instant>,
@@ -61,6 +67,8 @@ struct Seat {
     heard: Instant,
     /// How long its driver waits for the device.
     deadline: Duration,
+    /// What it was told to do.
+    setting: Setting,
 }
 
 /// Ends a wait of [`Crew::wait`], from any thread.
@@ -85,6 +93,8 @@ impl Waker {
 enum Order {
     Work(Assignment),
     Abandon(JobId),
+    Recall,
+    Pace(Pace),
 }
 
 enum Event {
@@ -118,10 +128,41 @@ impl Crew {
             }
             let (heard, deadline) = (Instant::now(), BATCH_DEADLINE);
             engine.handle(Input::Joined(id, info.width), heard, &mut Vec::new());
-            seats.push(Seat { info, mailbox: Some(mailbox), gone: false, heard, deadline });
+            let setting = Setting { pace: Pace::full(batch_time), is_paused: false };
+            seats.push(Seat {
+                info,
+                mailbox: Some(mailbox),
+                gone: false,
+                heard,
+                deadline,
+                setting,
+            });
         }
         let waker = Waker { events: sender, told: Arc::default() };
-        Self { engine, seats, events, waker, stop, stopped: None }
+        let told = Status::default();
+        Self { engine, seats, events, waker, control: None, told, stop, stopped: None }
+    }
+
+    /// Does from now on what `control` says.
+    pub fn obey(&mut self, control: Control) {
+        control.attach(self.waker());
+        self.control = Some(control);
+        // With no job yet nothing is said to this.
+        self.govern();
+    }
+
+    /// How the devices are governed.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.control.as_ref().map(Control::status).unwrap_or_default()
+    }
+
+    /// How the devices are governed, where that is news to who asks: pauses and profiles.
+    pub fn governed(&mut self) -> Option<Status> {
+        let now = self.control.as_ref()?.status();
+        let is_news = now.is_news_after(&self.told);
+        self.told = now;
+        is_news.then(|| self.told.clone())
     }
 
     /// What the devices are, by their id.
@@ -182,6 +223,9 @@ impl Crew {
                 };
                 flow = observe(notice).or(flow);
             }
+            if let Some(status) = self.governed() {
+                flow = observe(Notice::Governed(&status)).or(flow);
+            }
             if let Some((tally, counters)) = self.engine.progress(id) {
                 flow = observe(Notice::Progress(tally, counters)).or(flow);
             }
@@ -229,6 +273,29 @@ impl Crew {
         if self.engine.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
             outputs.extend(self.tell(Input::Tick));
         }
+        outputs.extend(self.govern());
+        outputs
+    }
+
+    /// Has the devices do what their settings say.
+    fn govern(&mut self) -> Vec<Output> {
+        let Some(control) = &self.control else { return Vec::new() };
+        let mut changed = Vec::new();
+        for (device, seat) in (0..).map(DeviceId).zip(&mut self.seats) {
+            let Some(setting) = control.setting(device) else { continue };
+            let before = std::mem::replace(&mut seat.setting, setting);
+            if before != setting {
+                changed.push((device, before, setting));
+            }
+        }
+        let mut outputs = Vec::new();
+        for (device, before, setting) in changed {
+            if before.pace != setting.pace {
+                self.post(device, Order::Pace(setting.pace));
+            }
+            let duty = (!setting.is_paused).then_some(setting.pace.duty);
+            outputs.extend(self.tell(Input::Allow(device, duty)));
+        }
         outputs
     }
 
@@ -243,6 +310,10 @@ impl Crew {
                 for number in (0..).take(self.seats.len()) {
                     self.post(DeviceId(number), Order::Abandon(*job));
                 }
+                false
+            }
+            Output::Recall(device) => {
+                self.post(*device, Order::Recall);
                 false
             }
             Output::Dismiss(device, _) => {
@@ -350,25 +421,28 @@ fn occupy(id: DeviceId, driver: Driver, orders: &Receiver<Order>, events: &Sende
 }
 
 fn drive(id: DeviceId, mut driver: Driver, orders: &Receiver<Order>, events: &Sender<Event>) {
+    // Since when the device does nothing.
+    let mut free = Instant::now();
     loop {
-        // Without work the thread sleeps until there is some; with work it looks once.
+        // Without work the thread sleeps until there is some; between two batches while the device shall rest.
         let mut order = if driver.is_idle() {
             let Ok(order) = orders.recv() else { return };
             Some(order)
         } else {
-            None
+            let rest = driver.rest();
+            if rest.is_zero() { None } else { orders.recv_timeout(rest).ok() }
         };
         loop {
             match order.take().map_or_else(|| orders.try_recv(), Ok) {
-                Ok(Order::Work(assignment)) => driver.accept(assignment),
-                Ok(Order::Abandon(job)) => {
-                    for region in driver.abandon(job) {
-                        let _ = events.send(Event::GaveBack(id, job, region));
-                    }
-                }
+                Ok(order) => obey(id, &mut driver, order, events),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return,
             }
+        }
+        driver.rested(free.elapsed());
+        free = Instant::now();
+        if !driver.rest().is_zero() {
+            continue; // an order cut the rest short
         }
         match driver.step() {
             Ok(None) => {}
@@ -380,5 +454,21 @@ fn drive(id: DeviceId, mut driver: Driver, orders: &Receiver<Order>, events: &Se
                 return;
             }
         }
+        free = Instant::now();
+    }
+}
+
+fn obey(id: DeviceId, driver: &mut Driver, order: Order, events: &Sender<Event>) {
+    let dropped = match order {
+        Order::Work(assignment) => return driver.accept(assignment),
+        Order::Pace(pace) => return driver.set_pace(pace),
+        Order::Abandon(job) => {
+            driver.abandon(job).into_iter().map(|region| (job, region)).collect()
+        }
+        Order::Recall => driver.recall(),
+    };
+    for (job, region) in dropped {
+        // Nobody listens any more when the crew was dropped.
+        let _ = events.send(Event::GaveBack(id, job, region));
     }
 }

@@ -13,6 +13,7 @@ use super::share_log::ShareLog;
 use super::snapshot::{self, Books, Moment, Recorder, Snapshot, Viewer};
 use super::{Crew, Flow, Stop};
 use crate::chain;
+use crate::engine::governor;
 use crate::engine::outbox::{Outbox, Pending};
 use crate::engine::{DeviceId, Input, Output};
 use crate::limits::{JOBS_REMEMBERED, SHARES_SOUGHT, STOP_DEADLINE};
@@ -91,6 +92,8 @@ pub enum News<'n> {
     Fault(DeviceId, &'n str),
     /// A device gets no more work.
     Dismissed(DeviceId, &'n str),
+    /// Devices were paused, or are not any more.
+    Governed(&'n governor::Status),
     /// The share log cannot be written; mining goes on without.
     ShareLog(&'n io::Error),
     /// Some time passed.
@@ -198,6 +201,9 @@ impl Mining {
         self.listen(due.unwrap_or(Stop::TICK), observe);
         self.failover.tick(Instant::now());
         self.steer(observe);
+        if let Some(status) = self.crew.governed() {
+            self.tell(News::Governed(&status), observe);
+        }
         self.tell_rates();
         let now = Moment::now();
         if self.published.is_none_or(|last| now.at >= last + SNAPSHOT_EVERY) {
@@ -222,6 +228,7 @@ impl Mining {
             devices,
             desks: (0..).map(SourceId).zip(&self.desks).map(desk).collect(),
             total: self.outbox.total(),
+            governed: self.crew.status(),
             is_over,
         };
         self.snapshots.send_replace(Arc::new(self.recorder.snapshot(&books, now)));
@@ -290,7 +297,10 @@ impl Mining {
                 Output::Finished(report) if report.complete => {
                     self.net.tell(report.job.source, Command::Exhausted(report.job));
                 }
-                Output::Finished(_) | Output::Assign(..) | Output::Abandon(_) => {}
+                Output::Finished(_)
+                | Output::Assign(..)
+                | Output::Abandon(_)
+                | Output::Recall(_) => {}
             }
         }
     }

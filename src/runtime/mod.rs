@@ -1,11 +1,13 @@
 //! Threads, mailboxes, files and shutdown: one thread per device, the engine on the caller's, one for the network.
 
+mod control;
 mod crew;
 pub mod mining;
 pub mod net;
 pub mod sensors;
 pub mod service;
 pub mod share_log;
+pub mod signals;
 pub mod snapshot;
 pub mod vault;
 
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use control::Control;
 pub use crew::{Crew, Flow, Notice, Waker};
 
 /// A request to stop, which can be made from a signal handler's thread.

@@ -19,6 +19,16 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// As it is typed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Background => "background",
+            Self::Desktop => "desktop",
+            Self::Dedicated => "dedicated",
+        }
+    }
+
     /// How long a batch takes.
     #[must_use]
     pub const fn batch_time(self) -> Duration {
@@ -32,11 +42,7 @@ impl Profile {
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Background => "background",
-            Self::Desktop => "desktop",
-            Self::Dedicated => "dedicated",
-        })
+        f.pad(self.name())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bench;
+mod desktop;
 mod look;
 mod mine;
 mod scan;

@@ -264,21 +264,24 @@ fn a_run_on_the_cpu_loads_no_driver_and_stays_below_50_mib() {
 }
 
 /// A run whose events are read as they come. Without a reader it ends.
-struct Run {
-    child: Child,
+pub(crate) struct Run {
+    pub(crate) child: Child,
     events: BufReader<ChildStdout>,
 }
 
 impl Run {
     fn start(options: &[&str]) -> Self {
-        let mut child =
-            piped(&[&["mine", "--device", "cpu", "--source", "replay:"], options].concat());
+        Self::of(&[&["mine", "--device", "cpu", "--source", "replay:"], options].concat())
+    }
+
+    pub(crate) fn of(arguments: &[&str]) -> Self {
+        let mut child = piped(arguments);
         let events = BufReader::new(child.stdout.take().unwrap());
         Self { child, events }
     }
 
     /// The next event of a kind.
-    fn until(&mut self, kind: &str) -> Value {
+    pub(crate) fn until(&mut self, kind: &str) -> Value {
         loop {
             let line = line(&mut self.events);
             if line.is_empty() {
@@ -312,7 +315,12 @@ fn line(output: &mut impl BufRead) -> String {
 /// What Ctrl-C sends.
 #[cfg(unix)]
 fn interrupt(child: &Child) {
+    signal(child, "INT");
+}
+
+#[cfg(unix)]
+pub(crate) fn signal(child: &Child, name: &str) {
     // The shell's own `kill`: the program of that name is not everywhere.
-    let kill = format!("kill -INT {}", child.id());
+    let kill = format!("kill -{name} {}", child.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }

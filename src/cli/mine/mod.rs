@@ -1,5 +1,6 @@
 //! `adit mine`
 
+mod desktop;
 mod lines;
 mod replay;
 mod run;
@@ -14,11 +15,12 @@ use serde::Serialize;
 
 use super::Failure;
 use super::config::Typed;
-use super::options::{Discreet, Profile, TeamOptions, at_least_one, time, version_mask};
+use super::options::{Discreet, TeamOptions, at_least_one, time, version_mask};
 use crate::chain::payout::{Chain, Payout, PayoutRule, parse_address};
-use crate::runtime::Stop;
+use crate::runtime::{Control, Stop, signals};
 use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
+use desktop::DesktopOptions;
 pub(super) use lines::password_in;
 
 #[derive(Debug, clap::Args)]
@@ -123,9 +125,8 @@ pub(super) struct Args {
     #[command(flatten)]
     options: TeamOptions,
 
-    /// How long a batch takes on a GPU: what is left for the desktop
-    #[arg(long, value_enum, default_value_t = Profile::Desktop)]
-    profile: Profile,
+    #[command(flatten)]
+    desktop: DesktopOptions,
 
     /// Print a JSON object per event
     #[arg(long)]
@@ -143,9 +144,13 @@ pub(super) struct Args {
 
 pub(super) fn run(typed: &Typed, stop: &Stop) -> Result<(), Failure> {
     let (args, settings) = typed.settle()?;
+    let control = Control::default();
+    if let Err(error) = signals::obey(&control) {
+        tracing::warn!("SIGUSR1 and SIGUSR2 will end adit: {error}");
+    }
     let outcome = match kind(&args)? {
-        Kind::Replay => replay::run(&args, stop),
-        Kind::Sources => run::run(&args, stop),
+        Kind::Replay => replay::run(&args, &control, stop),
+        Kind::Sources => run::run(&args, &control, stop),
     };
     outcome.map_err(|failure| settings.explained(failure))
 }

@@ -8,28 +8,25 @@ use bitcoin::block::Header;
 use serde::Serialize;
 
 use super::Args;
+use super::desktop::Governed;
 use crate::cli::scan::Worker;
-use crate::cli::{Failure, output, team};
-use crate::device::Device;
+use crate::cli::{Failure, output};
 use crate::engine::{DeviceId, DeviceReport, JobReport, Reason};
 use crate::limits::NONCES_PER_HEADER;
-use crate::runtime::{Crew, Flow, Notice, Stop};
+use crate::runtime::{Control, Crew, Flow, Notice, Stop};
 use crate::source::replay::{Replay, ReplayJob};
 use crate::ui::progress::Progress;
 use crate::ui::text;
 use crate::work::{Share, rate};
 
-pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
-    let batch_time = args.profile.batch_time();
+pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Failure> {
     let summary_file = args.summary_file()?;
-    let (speeds, devices): (Vec<f64>, Vec<Box<dyn Device>>) =
-        team::open_measured(&args.options, batch_time, stop)?.into_iter().unzip();
-    let widest = devices.iter().map(|device| device.info().width.most).max();
-    let mut replay = Replay::new(speeds.iter().sum(), widest.unwrap_or(1), fastrand::Rng::new());
+    let Governed { crew, speeds, widest } = args.desktop.open(&args.options, control, stop)?;
+    let mut replay = Replay::new(speeds.iter().sum(), widest, fastrand::Rng::new());
     let mut run = Run {
         args,
         stop,
-        crew: Crew::new(devices, batch_time, stop.clone()),
+        crew,
         begun: Instant::now(),
         summary: Summary::default(),
         summary_file,
@@ -158,6 +155,9 @@ impl Run<'_> {
                     shares += 1;
                     tell(&mut || tell_share(args, job, device, share));
                     found = found.or(job.is_solved_by(share).then_some(*share));
+                }
+                Notice::Governed(status) => {
+                    tell(&mut || super::tell::governed(args, status));
                 }
                 Notice::Fault(device, why) => {
                     tell(&mut || super::tell::fault(args, device, why));

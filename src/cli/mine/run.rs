@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::desktop::Governed;
 use super::lines::Named;
 use super::tell::{self, Teller};
 use super::{Args, lines, write_summary};
-use crate::cli::{Exit, Failure, output, team};
-use crate::device::Device;
+use crate::cli::{Exit, Failure, output};
 use crate::engine::outbox::Counts;
 use crate::pool::{Options, Server};
 use crate::runtime::mining::{Ending, Mining, News, Outcome};
@@ -19,7 +19,7 @@ use crate::runtime::net::Net;
 use crate::runtime::service::{self, Pulse};
 use crate::runtime::share_log::ShareLog;
 use crate::runtime::snapshot::{FoundWork, Snapshot, Source, State};
-use crate::runtime::{Crew, Flow, Stop};
+use crate::runtime::{Control, Flow, Stop};
 use crate::source::failover::Failover;
 use crate::source::location::{Location, Stratum};
 use crate::ui::text;
@@ -28,8 +28,7 @@ use crate::work::{SourceId, Verdict, rate};
 /// Who mines at the practice pool, where nobody said who they are.
 const PRACTICE_USER: &str = "practice";
 
-pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
-    let batch_time = args.profile.batch_time();
+pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Failure> {
     let summary_file = args.summary_file()?;
     // What was typed is judged before devices are opened, which takes seconds.
     let state = lines::state_folder()?;
@@ -37,10 +36,8 @@ pub(super) fn run(args: &Args, stop: &Stop) -> Result<(), Failure> {
     let mut sources = args.sources.clone();
     let mut connections = lines::lines(args, &sources, &state)?;
     let share_log = share_log(args, &state)?;
-    let (speeds, devices): (Vec<f64>, Vec<Box<dyn Device>>) =
-        team::open_measured(&args.options, batch_time, stop)?.into_iter().unzip();
+    let Governed { crew, speeds, .. } = args.desktop.open(&args.options, control, stop)?;
     let speed: f64 = speeds.iter().sum();
-    let crew = Crew::new(devices, batch_time, stop.clone());
     tell::devices(args, &crew, &speeds)?;
     let practice = Stop::default();
     if sources.is_empty() {

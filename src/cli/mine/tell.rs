@@ -11,8 +11,8 @@ use crate::chain;
 use crate::chain::payout::{Chain, Coinbase, Payout};
 use crate::cli::{Failure, output};
 use crate::device::DeviceInfo;
-use crate::engine::DeviceId;
 use crate::engine::outbox::Pending;
+use crate::engine::{DeviceId, governor};
 use crate::runtime::Crew;
 use crate::runtime::mining::News;
 use crate::runtime::net::Said;
@@ -98,6 +98,10 @@ enum Event<'e> {
         device: u16,
         why: &'e str,
     },
+    Governed {
+        #[serde(flatten)]
+        status: &'e governor::Status,
+    },
 }
 
 /// An output of a coinbase.
@@ -142,6 +146,14 @@ pub(super) fn dismissed(args: &Args, device: DeviceId, why: &str) -> Result<(), 
     Ok(())
 }
 
+/// Devices were paused, or are not any more.
+pub(super) fn governed(args: &Args, status: &governor::Status) -> Result<(), Failure> {
+    if args.json {
+        return output::json(&Event::Governed { status });
+    }
+    output::line(status)
+}
+
 /// Tells what happens.
 pub(super) struct Teller<'t> {
     args: &'t Args,
@@ -178,6 +190,7 @@ impl<'t> Teller<'t> {
             }
             News::Fault(device, why) => fault(self.args, *device, why),
             News::Dismissed(device, why) => dismissed(self.args, *device, why),
+            News::Governed(status) => governed(self.args, status),
             News::ShareLog(error) => self.warn(
                 None,
                 &format!("the share log cannot be written: {error}; mining goes on without it"),

@@ -5,10 +5,10 @@
 
 mod card;
 mod gpu_metrics;
-mod nvml;
-mod pci;
+pub(super) mod nvml;
+pub(super) mod pci;
 mod processor;
-mod sysfs;
+pub(super) mod sysfs;
 #[cfg(test)]
 mod tests;
 

@@ -16,7 +16,7 @@ use crate::limits::DEVICES;
 
 /// A GPU that NVML knows.
 #[derive(Debug)]
-pub(super) struct Gpu {
+pub(in crate::device) struct Gpu {
     device: Device<'static>,
     source: String,
 }
@@ -25,7 +25,7 @@ impl Gpu {
     /// # Errors
     ///
     /// Why NVML does not know it.
-    pub(super) fn of(facts: &Facts) -> Result<Self, String> {
+    pub(in crate::device) fn of(facts: &Facts) -> Result<Self, String> {
         let nvml = library()?;
         let count = ask(|| nvml.device_count()).unwrap_or(0);
         let mut devices: Vec<Device<'static>> = (0..count)
@@ -49,6 +49,13 @@ impl Gpu {
 
     pub(super) fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Whether a display is connected, or a desktop runs on it without one.
+    pub(in crate::device) fn drives_display(&self) -> Option<bool> {
+        let connected = ask(|| self.device.is_display_connected());
+        let active = ask(|| self.device.is_display_active());
+        if connected == Some(true) { connected } else { active.or(connected) }
     }
 
     pub(super) fn read(&self) -> Reading {

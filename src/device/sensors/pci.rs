@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// Where a device sits. As text `0000:01:00.0`, as in sysfs; NVML has eight digits for the domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Address {
+pub(in crate::device) struct Address {
     domain: u32,
     bus: u8,
     device: u8,

@@ -24,7 +24,7 @@ pub(super) fn bytes(file: &Path) -> Option<Vec<u8>> {
 }
 
 /// The content of a file as text, without the end of its line.
-pub(super) fn text(file: &Path) -> Option<String> {
+pub(in crate::device) fn text(file: &Path) -> Option<String> {
     Some(String::from_utf8(bytes(file)?).ok()?.trim().to_owned())
 }
 
@@ -34,7 +34,7 @@ pub(super) fn number(file: &Path) -> Option<f64> {
 }
 
 /// What lies in `folder` under a name that begins with `prefix`, with the rest of that name.
-pub(super) fn entries(folder: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
+pub(in crate::device) fn entries(folder: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
     let Ok(all) = fs::read_dir(folder) else { return Vec::new() };
     let named = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
@@ -44,7 +44,7 @@ pub(super) fn entries(folder: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
 }
 
 /// What lies in `folder` as `prefix` with a number, in the order of the numbers.
-pub(super) fn numbered(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+pub(in crate::device) fn numbered(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let all = entries(folder, prefix).into_iter();
     let mut numbered: Vec<(u32, PathBuf)> =
         all.filter_map(|(rest, path)| Some((rest.parse().ok()?, path))).collect();
@@ -92,7 +92,7 @@ impl Hwmon {
 
 /// Writes files below a folder, for tests.
 #[cfg(test)]
-pub(super) fn write(root: &Path, files: &[(&str, &str)]) {
+pub(in crate::device) fn write(root: &Path, files: &[(&str, &str)]) {
     for (file, content) in files {
         let file = root.join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();

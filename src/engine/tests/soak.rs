@@ -36,7 +36,7 @@ fn random_worlds_end_with_exact_accounts() {
     }
     assert!(sum.complete > 100 && sum.incomplete > 30 && sum.ended > 30 && sum.empty > 10);
     assert!(sum.shares > 10_000);
-    assert_eq!(sum.given_back.len(), 5, "{:?}", sum.given_back);
+    assert_eq!(sum.given_back.len(), 6, "{:?}", sum.given_back);
 }
 
 /// One world with up to three jobs in turn.
@@ -169,6 +169,7 @@ fn interruption(devices: u16, random: &mut Rng) -> Option<(u64, Interruption)> {
     let what = match random.u8(0..8) {
         0 | 1 => Interruption::End,
         2 => Interruption::Lose(DeviceId(random.u16(0..devices))),
+        3 => Interruption::Pause(DeviceId(random.u16(0..devices))),
         _ => return None,
     };
     Some((random.u64(1..60), what))

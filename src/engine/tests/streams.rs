@@ -37,6 +37,7 @@ impl Stream {
                     self.stock.entry(device).or_default().push(assignment);
                 }
                 Output::Abandon(job) => self.abandoned.push(job),
+                Output::Recall(device) => panic!("{device} is not paused"),
                 Output::Found(_, share) => shares.push(share),
                 Output::Finished(report) => self.reports.push(report),
                 Output::Fault(_, why) | Output::Dismiss(_, why) => panic!("{why}"),

@@ -15,7 +15,7 @@ use crate::device::driver::Driver;
 use crate::device::sim::Sim;
 use crate::device::{Device, DeviceError, DeviceInfo};
 use crate::work::{
-    Assignment, Batch, Coverage, Filter, Headers, Hit, Job, JobId, Region, Scan, Share,
+    Assignment, Batch, Coverage, Duty, Filter, Headers, Hit, Job, JobId, Region, Scan, Share,
 };
 
 /// What a dispatch costs beside its hashing.
@@ -26,6 +26,9 @@ const LATENCY: Duration = Duration::from_micros(50);
 
 /// Batches shall take this long.
 pub(super) const BATCH_TIME: Duration = Duration::from_millis(50);
+
+/// How long a pause lasts.
+pub(super) const PAUSE: Duration = Duration::from_secs(2);
 
 /// More events than this are an endless loop.
 const MOST_EVENTS: u64 = 200_000;
@@ -52,6 +55,8 @@ pub(super) struct World {
 pub(super) enum Interruption {
     End,
     Lose(DeviceId),
+    /// For [`PAUSE`].
+    Pause(DeviceId),
 }
 
 /// What the engine said of the present job.
@@ -61,6 +66,8 @@ pub(super) struct Story {
     pub(super) faults: Vec<(DeviceId, String)>,
     pub(super) dismissed: Vec<(DeviceId, String)>,
     pub(super) abandoned: u32,
+    /// Who was paused, and when.
+    pub(super) paused: Vec<(DeviceId, Duration)>,
     pub(super) overflows: u32,
     /// When the job was ended.
     ended: Duration,
@@ -69,6 +76,8 @@ pub(super) struct Story {
     pub(super) assigned: Vec<(DeviceId, Region)>,
     /// When each device reported last.
     pub(super) last_report: BTreeMap<DeviceId, Duration>,
+    /// Who reported, and when.
+    pub(super) reports: Vec<(DeviceId, Duration)>,
     /// How long devices had nothing to do although hashes were free, each time.
     pub(super) dry: Vec<Duration>,
 }
@@ -79,6 +88,8 @@ struct Seat {
     /// Blocked in `step`, or out of work with a message on the way.
     is_asleep: bool,
     is_open: bool,
+    /// It was told to drop what it had, and got nothing since.
+    is_paused: bool,
     clock: Clock,
     /// Since when it has had nothing to do although hashes were free.
     dry_since: Option<u64>,
@@ -87,6 +98,7 @@ struct Seat {
 enum Order {
     Work(Assignment),
     Abandon(JobId),
+    Recall,
 }
 
 enum Message {
@@ -118,6 +130,7 @@ impl World {
                 mailbox: VecDeque::new(),
                 is_asleep: true,
                 is_open: true,
+                is_paused: false,
                 clock,
                 dry_since: None,
             });
@@ -179,6 +192,12 @@ impl World {
             Interruption::Lose(device) => {
                 self.tell(Input::Failed { device, why: "it was unplugged".to_owned() })
             }
+            Interruption::Pause(device) => {
+                let end = Message::ToEngine(Input::Allow(device, Some(Duty::FULL)));
+                self.send(self.now + nanos(PAUSE), end);
+                self.story.paused.push((device, self.elapsed()));
+                self.tell(Input::Allow(device, None))
+            }
         }
     }
 
@@ -190,6 +209,7 @@ impl World {
                 let has_overflowed = matches!(scan.coverage, Coverage::Overflow { .. });
                 self.story.overflows += u32::from(has_overflowed);
                 self.story.last_report.insert(*device, Duration::from_nanos(self.now));
+                self.story.reports.push((*device, Duration::from_nanos(self.now)));
                 Some((batch.region, scan.coverage.clone()))
             }
             _ => None,
@@ -203,6 +223,7 @@ impl World {
             match output {
                 Output::Assign(device, assignment) => {
                     self.story.assigned.push((device, assignment.region));
+                    self.seat(device).is_paused = false;
                     self.post(device, Order::Work(self.recklessly(assignment)));
                 }
                 Output::Abandon(job) => {
@@ -211,6 +232,10 @@ impl World {
                     for number in (0..).take(self.seats.len()) {
                         self.post(DeviceId(number), Order::Abandon(job));
                     }
+                }
+                Output::Recall(device) => {
+                    self.seat(device).is_paused = true;
+                    self.post(device, Order::Recall);
                 }
                 Output::Dismiss(device, why) => {
                     self.seat(device).is_open = false;
@@ -292,6 +317,14 @@ impl World {
                     let dropped = driver.abandon(job).into_iter();
                     gave_back.extend(dropped.map(|region| Input::GaveBack { device, job, region }));
                 }
+                Order::Recall => {
+                    let dropped = driver.recall().into_iter();
+                    gave_back.extend(dropped.map(|(job, region)| Input::GaveBack {
+                        device,
+                        job,
+                        region,
+                    }));
+                }
             }
         }
         if !seat.is_open {
@@ -309,7 +342,7 @@ impl World {
         let said = match stepped {
             Ok(Ok(None)) => {
                 seat.is_asleep = true;
-                if job_has_free {
+                if job_has_free && !seat.is_paused {
                     seat.dry_since.get_or_insert(now);
                 }
                 None

@@ -7,7 +7,7 @@
 mod meter;
 mod recorder;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use crate::device::Kind;
 use crate::device::sensors::{Reading, Throttle};
 use crate::engine::outbox::Counts;
-use crate::engine::{DeviceId, Reason};
+use crate::engine::{DeviceId, Reason, governor};
 use crate::work::{SourceId, Ticket, Verdict};
 
 pub(super) use recorder::{Books, Desk, Moment, Recorder};
@@ -59,6 +59,8 @@ pub struct Run {
     pub uptime_seconds: f64,
     /// What it does.
     pub state: State,
+    /// Why all devices are paused; empty while they are not.
+    pub paused: BTreeSet<governor::Reason>,
     /// Hashes tested by all devices.
     pub hashes_per_second: Rates,
     /// The same as the hits say.
@@ -71,6 +73,8 @@ pub struct Run {
 pub enum State {
     /// The devices work.
     Mining,
+    /// All devices are paused.
+    Paused,
     /// No source has work.
     #[default]
     Waiting,
@@ -146,6 +150,8 @@ pub struct Device {
     pub faults: u32,
     /// What its sensors say.
     pub sensors: Sensed,
+    /// How hard it shall work.
+    pub pace: Option<governor::DeviceStatus>,
 }
 
 /// How a device is.
@@ -351,7 +357,7 @@ macro_rules! display_as_serialised {
 }
 
 display_as_serialised! {
-    State: Mining = "mining", Waiting = "waiting", Ended = "ended";
+    State: Mining = "mining", Paused = "paused", Waiting = "waiting", Ended = "ended";
     Health: Well = "well", Sick = "sick", Gone = "gone";
     Link: Standby = "standby", Connecting = "connecting", Ready = "ready", Mining = "mining", NoWork = "no_work",
         Down = "down";

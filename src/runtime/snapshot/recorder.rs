@@ -12,7 +12,7 @@ use crate::chain;
 use crate::device::DeviceInfo;
 use crate::device::sensors::Reading;
 use crate::engine::outbox::{Counts, Pending};
-use crate::engine::{Account, DeviceAccount, DeviceId};
+use crate::engine::{Account, DeviceAccount, DeviceId, governor};
 use crate::limits::{FOREIGN_TEXT, LOG_SHOWN, SHARES_SHOWN, VERDICTS_TIMED};
 use crate::runtime::mining::News;
 use crate::runtime::net::Said;
@@ -41,6 +41,7 @@ pub(in crate::runtime) struct Books {
     /// By the sources' numbers.
     pub(in crate::runtime) desks: Vec<Desk>,
     pub(in crate::runtime) total: Counts,
+    pub(in crate::runtime) governed: governor::Status,
     pub(in crate::runtime) is_over: bool,
 }
 
@@ -164,6 +165,9 @@ impl Recorder {
                     self.write(Level::Warning, (None, None), text, now);
                 }
             }
+            News::Governed(status) => {
+                self.write(Level::Info, (None, None), &status.to_string(), now);
+            }
             News::Tick(_) => {}
         }
     }
@@ -184,18 +188,20 @@ impl Recorder {
             wrong: sum.counters.wrong,
         };
         let best = self.sources.iter().filter_map(|source| source.best);
-        let is_mining = books.desks.iter().any(|desk| desk.weight > 0);
+        let has_work = books.desks.iter().any(|desk| desk.weight > 0);
         Snapshot {
             run: Run {
                 version: env!("CARGO_PKG_VERSION"),
                 unix_seconds: now.unix_seconds,
                 started_unix_seconds: self.begun.unix_seconds,
                 uptime_seconds: now.at.saturating_duration_since(self.begun.at).as_secs_f64(),
-                state: match (books.is_over, is_mining) {
-                    (true, _) => State::Ended,
-                    (false, true) => State::Mining,
-                    (false, false) => State::Waiting,
+                state: match () {
+                    () if books.is_over => State::Ended,
+                    () if books.governed.is_paused() => State::Paused,
+                    () if has_work => State::Mining,
+                    () => State::Waiting,
                 },
+                paused: books.governed.paused.clone(),
                 hashes_per_second: self.meter.rates(),
                 found_work: self.meter.found_work(),
             },
@@ -264,6 +270,7 @@ impl Recorder {
                 wrong_hits: account.wrong,
                 faults: account.faults,
                 sensors: reading.into(),
+                pace: books.governed.devices.iter().find(|one| one.device == device).cloned(),
             }
         };
         (0..).map(DeviceId).zip(&self.devices).map(device).collect()

@@ -2,8 +2,9 @@ use super::*;
 use crate::chain::KNOWN_BLOCKS;
 use crate::device::Device as _;
 use crate::device::sim::Sim;
+use crate::engine::governor::{Asker, Event as Governed, Governor};
 use crate::source::{Down, Remedy};
-use crate::work::{Job, JobId, Nonces, Rolls};
+use crate::work::{Duty, Job, JobId, Nonces, Profile, Rolls};
 
 const POOL: SourceId = SourceId(0);
 const SPARE: SourceId = SourceId(1);
@@ -30,6 +31,7 @@ impl World {
                 readings: vec![Reading { temperature_c: Some(61.0), ..Reading::default() }],
                 desks: vec![desk(1), desk(0)],
                 total: Counts::default(),
+                governed: governor::Status::default(),
                 is_over: false,
             },
             now,
@@ -210,4 +212,22 @@ fn rates_come_from_the_books() {
     assert_eq!(found.candidates, 60);
     assert!((found.hashes_per_second.unwrap() / giga - 1.0).abs() < 1e-9);
     assert!(found.low_hashes_per_second < found.hashes_per_second && !found.disagrees);
+}
+
+#[test]
+fn who_is_paused_and_why_is_shown() {
+    let mut world = World::new();
+    let mut governor = Governor::default();
+    governor.join(CARD, Profile::Desktop, Duty::of(0.25));
+    governor.handle(Governed::Pause(Asker::Signal), world.now.at);
+    world.books.governed = governor.status();
+    world.hear(&News::Governed(&governor.status()));
+    let Snapshot { run, devices, log, .. } = world.snapshot();
+    assert_eq!((run.state, run.paused), (State::Paused, [governor::Reason::Signal].into()));
+    let pace = devices[0].pace.clone().unwrap();
+    assert_eq!((pace.profile, pace.gpu_share), (Profile::Desktop, Duty::of(0.25)));
+    assert!(log.back().unwrap().text.starts_with("paused: "), "{log:?}");
+    governor.handle(Governed::Resume(Asker::Signal), world.now.at);
+    world.books.governed = governor.status();
+    assert_eq!(world.snapshot().run.state, State::Mining);
 }

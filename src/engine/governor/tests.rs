@@ -1,0 +1,64 @@
+use std::time::Duration;
+
+use super::*;
+
+const A: DeviceId = DeviceId(0);
+const B: DeviceId = DeviceId(1);
+
+fn two() -> (Governor, Instant) {
+    let mut governor = Governor::default();
+    governor.join(A, Profile::Desktop, Duty::FULL);
+    governor.join(B, Profile::Dedicated, Duty::FULL);
+    (governor, Instant::now())
+}
+
+fn is_paused(governor: &Governor) -> [bool; 2] {
+    [A, B].map(|device| governor.setting(device).unwrap().is_paused)
+}
+
+#[test]
+fn mining_goes_on_when_nobody_asks_for_a_pause_any_more() {
+    let (mut governor, now) = two();
+    assert!(governor.handle(Event::Pause(Asker::Signal), now));
+    assert!(!governor.handle(Event::Pause(Asker::Signal), now), "nothing new");
+    assert!(governor.handle(Event::Pause(Asker::Api), now));
+    assert_eq!(is_paused(&governor), [true; 2]);
+    assert!(governor.handle(Event::Resume(Asker::Signal), now));
+    assert!(!governor.handle(Event::Resume(Asker::Signal), now));
+    assert_eq!(governor.status().paused, BTreeSet::from([Reason::Api]));
+    assert_eq!(governor.status().devices[1].paused, BTreeSet::from([Reason::Api]));
+    assert_eq!(is_paused(&governor), [true; 2]);
+    assert!(governor.handle(Event::Resume(Asker::Api), now));
+    assert_eq!(is_paused(&governor), [false; 2]);
+}
+
+#[test]
+fn who_sits_at_the_keys_lifts_all_that_was_asked_for() {
+    let (mut governor, now) = two();
+    for asker in [Asker::Signal, Asker::Api, Asker::Key] {
+        governor.handle(Event::Pause(asker), now);
+    }
+    assert!(governor.handle(Event::Resume(Asker::Key), now));
+    assert_eq!(is_paused(&governor), [false; 2]);
+}
+
+#[test]
+fn profile_and_part_of_the_time_are_those_of_a_device_or_of_all() {
+    let (mut governor, now) = two();
+    let paces = |governor: &Governor| {
+        [A, B].map(|device| {
+            let Pace { batch_time, duty } = governor.setting(device).unwrap().pace;
+            (batch_time.as_millis(), duty.part())
+        })
+    };
+    assert_eq!(paces(&governor), [(12, 1.0), (50, 1.0)]);
+    assert!(governor.handle(Event::Profile(Some(B), Profile::Background), now));
+    assert!(governor.handle(Event::Duty(None, Duty::of(0.25)), now));
+    assert_eq!(paces(&governor), [(12, 0.25), (2, 0.25)]);
+    assert!(!governor.handle(Event::Duty(Some(A), Duty::of(0.25)), now));
+    assert!(governor.handle(Event::Duty(Some(A), Duty::FULL), now + Duration::from_secs(1)));
+    assert!(governor.handle(Event::Profile(None, Profile::Desktop), now));
+    assert_eq!(paces(&governor), [(12, 1.0), (12, 0.25)]);
+    assert_eq!(governor.setting(DeviceId(2)), None);
+    assert!(!governor.handle(Event::Profile(Some(DeviceId(2)), Profile::Desktop), now));
+}
