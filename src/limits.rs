@@ -94,6 +94,9 @@ pub const READINGS: usize = 18_000;
 /// together.
 pub const STRESS_ROUNDS: usize = 1800;
 
+/// Messages that wait until a full-screen view ends.
+pub const MESSAGES_HELD: usize = 200;
+
 /// Bytes of a saved benchmark. One of an hour with ten kernels has some MiB.
 pub const BENCHMARK_FILE: u64 = 64 << 20;
 

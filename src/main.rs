@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use adit::cli::{Cli, run};
 use adit::runtime::Stop;
+use adit::ui::screen::terminal;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         move || {
             // The second time it is meant: something hangs.
             if stop.is_requested() {
+                terminal::give_back();
                 std::process::exit(130);
             }
             stop.request();
@@ -63,7 +65,7 @@ fn start_logging() {
     let colours = !plain && std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| terminal::Messages)
         .with_ansi(colours)
         .without_time()
         .init();

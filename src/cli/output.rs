@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use serde::Serialize;
 
 use super::Failure;
+use crate::ui::screen::terminal::Messages;
 
 /// One line for the user or the next program in the pipe.
 pub(super) fn line(text: impl Display) -> Result<(), Failure> {
@@ -25,5 +26,5 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// A remark beside the output. Nothing can be done when it cannot be shown.
 pub(super) fn note(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = Messages.write_all(format!("{text}\n").as_bytes());
 }

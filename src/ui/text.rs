@@ -73,6 +73,7 @@ pub fn difficulty(difficulty: f64) -> String {
         reason = "positive; above 2^64 the exponent is shown"
     )]
     match difficulty {
+        0.0 => "0".to_owned(),
         ..0.001 => format!("{difficulty:.3e}"),
         0.001..1.0 => format!("{difficulty:.5}"),
         1.0..1000.0 => format!("{difficulty:.2}"),

@@ -4,6 +4,7 @@ mod desktop;
 mod lines;
 mod replay;
 mod run;
+mod screen;
 mod tell;
 
 use std::fs::File;
@@ -131,6 +132,10 @@ pub(super) struct Args {
     /// Print a JSON object per event
     #[arg(long)]
     json: bool,
+
+    /// Print lines, also on a terminal, where a full-screen view is the default
+    #[arg(long, conflicts_with = "json")]
+    plain: bool,
 
     /// Write the summary to this file as JSON
     #[arg(long, value_name = "FILE")]

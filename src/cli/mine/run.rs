@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::desktop::Governed;
 use super::lines::Named;
+use super::screen::{self, Show};
 use super::tell::{self, Teller};
 use super::{Args, lines, write_summary};
 use crate::cli::{Exit, Failure, output};
@@ -53,7 +54,12 @@ pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Fai
     let mut mining = Mining::new(crew, net, failover, &titles, share_log, stop.clone(), args.once);
     mining.expect(speed);
     let begun = Instant::now();
-    let (outcome, told) = observe(args, mining, &named, begun);
+    let show = screen::is_wanted(args)
+        .then(|| Show::begin(mining.viewer(), control.clone(), stop))
+        .transpose()?;
+    let (outcome, told) = observe(args, mining, &named, show.as_ref(), begun);
+    // The summary is told on the terminal as it was.
+    drop(show);
     practice.request();
     let told = told.and(conclude(args, &outcome, &named, begun.elapsed(), stop, summary_file));
     if stop.is_requested() {
@@ -118,6 +124,7 @@ fn observe(
     args: &Args,
     mining: Mining,
     named: &[Named],
+    show: Option<&Show>,
     begun: Instant,
 ) -> (Outcome, Result<(), Failure>) {
     let mut teller = Teller::new(args, named);
@@ -135,8 +142,10 @@ fn observe(
                 if pulse.as_mut().is_some_and(|pulse| lives(pulse, snapshot)) {
                     service::tell(service::State::Alive);
                 }
-                teller.status(snapshot)
+                if show.is_none() { teller.status(snapshot) } else { Ok(()) }
             }
+            // The screen has its own way to the news.
+            _ if show.is_some() => Ok(()),
             news => teller.tell(news),
         };
         if failure.is_ok() {
@@ -145,7 +154,8 @@ fn observe(
         let late = args.time.is_some_and(|time| begun.elapsed() >= time);
         let enough = args.shares.is_some_and(|wanted| shares >= wanted)
             || args.blocks.is_some_and(|wanted| blocks >= wanted);
-        if late || enough || failure.is_err() { Flow::End } else { Flow::Continue }
+        let has_quit = show.is_some_and(Show::has_quit);
+        if late || enough || has_quit || failure.is_err() { Flow::End } else { Flow::Continue }
     });
     service::tell(service::State::Stopping);
     (outcome, failure)
