@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Data flows one way, and so do dependencies: `chain` ← `kernel`, `work` ← `source`, `device` ←
-//! `engine` ← `runtime` ← `bench`, `pool` ← `ui` ← `cli`. docs/ARCHITECTURE.md tells the whole story.
+//! `engine` ← `runtime` ← `api`, `bench`, `pool` ← `ui` ← `cli`. docs/ARCHITECTURE.md tells the whole story.
 
+pub mod api;
 pub mod bench;
 pub mod chain;
 pub mod cli;

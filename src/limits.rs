@@ -367,3 +367,34 @@ pub const VERDICTS_TIMED: usize = 100;
 
 /// Bad lines of a share log that are told one by one: a file that is something else has millions.
 pub const TROUBLES_TOLD: u64 = 1000;
+
+/// The history of a run for its charts, as seconds between points and how many of them: each second of five minutes,
+/// ten seconds of an hour, a minute of a day. With 64 devices they take 2 MB.
+pub const HISTORY: [(f64, usize); 3] = [(1.0, 300), (10.0, 360), (60.0, 1440)];
+
+/// Connections to the HTTP interface. One more closes the one that was silent for longest.
+pub const HTTP_CONNECTIONS: usize = 64;
+
+/// Clients that follow the events of a run.
+pub const HTTP_FOLLOWERS: usize = 16;
+
+/// Bytes of the head of a request. Browsers send some 700.
+pub const HTTP_HEAD: usize = 16 << 10;
+
+/// Headers of a request.
+pub const HTTP_HEADERS: usize = 64;
+
+/// Bytes of the body of a request: the name of a profile.
+pub const HTTP_BODY: usize = 1024;
+
+/// How long a client may take to send a request, or to take what is sent to it.
+pub const HTTP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections to the API of port 4028, each for one command. One more closes the oldest.
+pub const RIG_CONNECTIONS: usize = 16;
+
+/// Bytes of a command of that API.
+pub const RIG_REQUEST: usize = 4096;
+
+/// How long a command of that API and its answer may take.
+pub const RIG_PATIENCE: Duration = Duration::from_secs(5);

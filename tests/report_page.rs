@@ -2,16 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
-#[path = "common/ledger.rs"]
-mod ledger;
+#[path = "common/browser.rs"]
+mod browser;
 
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use adit::bench::record::Record;
 use adit::ui::report::html;
+use browser::browser;
 
 #[test]
 fn every_example_opens_from_disk() {
@@ -105,33 +105,6 @@ fn run(browser: &Path, folder: &Path, page: &str, option: &str) -> (String, Stri
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{}: {log}", browser.display());
     (String::from_utf8(output.stdout).unwrap(), log)
-}
-
-/// The browser that is installed; `None` where there is none, or where `ADIT_TEST_BROWSER=0` asks for
-/// none of these tests. Either way the ledger has it.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn browser(test: &str) -> Option<PathBuf> {
-    let unwanted = env::var_os("ADIT_TEST_BROWSER").is_some_and(|value| value == "0");
-    let found = installed().filter(|_| !unwanted);
-    let line = match found {
-        Some(_) => format!("ran browser::{test}"),
-        None if unwanted => format!("skipped browser::{test}: ADIT_TEST_BROWSER=0"),
-        None => format!("skipped browser::{test}: no Chromium is installed"),
-    };
-    if found.is_none() {
-        println!("{line}");
-    }
-    ledger::note(&line);
-    found
-}
-
-fn installed() -> Option<PathBuf> {
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let path = env::var_os("PATH")?;
-    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
-    let mut files =
-        names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    files.find(|file| file.is_file())
 }
 
 fn example(name: &str) -> Record {

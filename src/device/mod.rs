@@ -22,7 +22,7 @@ use crate::kernel::Kernel;
 use crate::work::{Batch, Region, Scan, Width};
 
 /// What a device is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A graphics card of its own.

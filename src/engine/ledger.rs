@@ -19,7 +19,9 @@ use crate::limits::LEDGER_INTERVALS;
 use crate::work::{Headers, Region, Width};
 
 /// Why a device gave hashes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// More hits than a report holds: the hashes are scanned again in smaller batches.

@@ -30,7 +30,7 @@ pub struct Pending {
 }
 
 /// Shares counted. `found` is the sum of all the others but `blocks` and `late`, which say more of some.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Counts {
     /// Hashes that met the target of their job.
     pub found: u64,

@@ -9,7 +9,19 @@ use super::{Filter, Hit, Nonces, Region, Rolls};
 use crate::chain;
 
 /// Names a source of work within a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct SourceId(pub u16);
 

@@ -6,11 +6,14 @@
 mod bad_input;
 mod bench;
 mod desktop;
+mod http;
 mod look;
 mod mine;
 mod scan;
 mod settings;
 mod tune;
+#[path = "../common/watched.rs"]
+mod watched;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

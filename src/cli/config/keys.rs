@@ -199,7 +199,13 @@ mod tests {
             );
             assert!(known, "--{name}: teach `Takes` the action {:?}", option.get_action());
             assert!(!key.about.is_empty(), "--{name} has no help for the file");
-            let taken = ["ADIT_PASSWORD", "ADIT_CONFIG", "ADIT_STATE_DIR", "ADIT_CACHE_DIR"];
+            let taken = [
+                "ADIT_PASSWORD",
+                "ADIT_HTTP_TOKEN",
+                "ADIT_CONFIG",
+                "ADIT_STATE_DIR",
+                "ADIT_CACHE_DIR",
+            ];
             assert!(
                 !taken.contains(&key.variable.as_str()),
                 "{} means something else",

@@ -6,6 +6,7 @@ mod replay;
 mod run;
 mod screen;
 mod tell;
+mod watch;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -23,6 +24,7 @@ use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
 use desktop::DesktopOptions;
 pub(super) use lines::password_in;
+use watch::WatchOptions;
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
@@ -129,6 +131,9 @@ pub(super) struct Args {
     #[command(flatten)]
     desktop: DesktopOptions,
 
+    #[command(flatten)]
+    watch: WatchOptions,
+
     /// Print a JSON object per event
     #[arg(long)]
     json: bool,
@@ -166,6 +171,7 @@ pub(super) fn check(args: &Args) -> Result<(), Failure> {
         Kind::Replay => Ok(()),
         Kind::Sources => {
             lines::plan(args, &args.sources)?;
+            args.watch.check()?;
             lines::lines(args, &args.sources, &lines::state_folder()?).map(drop)
         }
     }
@@ -179,7 +185,11 @@ enum Kind {
 
 fn kind(args: &Args) -> Result<Kind, Failure> {
     match &args.sources[..] {
+        [Location::Replay] if args.watch.any() => Err(Failure::usage(
+            "replay: has no status to show; leave out --http and --api-4028, or mine for a source",
+        )),
         [Location::Replay] => Ok(Kind::Replay),
+
         sources if sources.contains(&Location::Replay) => {
             Err(Failure::usage("replay: is a source of its own; leave it out, or the others"))
         }

@@ -31,6 +31,7 @@ const PRACTICE_USER: &str = "practice";
 
 pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Failure> {
     let summary_file = args.summary_file()?;
+    let listeners = args.watch.listen()?;
     // What was typed is judged before devices are opened, which takes seconds.
     let state = lines::state_folder()?;
     let plan = lines::plan(args, &args.sources)?;
@@ -53,6 +54,7 @@ pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Fai
     let failover = Failover::new(titles.len(), plan, Instant::now());
     let mut mining = Mining::new(crew, net, failover, &titles, share_log, stop.clone(), args.once);
     mining.expect(speed);
+    let servers = listeners.serve(&mining.viewer(), control, args.json)?;
     let begun = Instant::now();
     let show = screen::is_wanted(args)
         .then(|| Show::begin(mining.viewer(), control.clone(), stop))
@@ -61,6 +63,7 @@ pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Fai
     // The summary is told on the terminal as it was.
     drop(show);
     practice.request();
+    drop(servers);
     let told = told.and(conclude(args, &outcome, &named, begun.elapsed(), stop, summary_file));
     if stop.is_requested() {
         return Err(Failure::interrupted());

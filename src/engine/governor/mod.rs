@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::DeviceId;
 use crate::work::{Duty, Pace, Profile};
 
 /// Why devices are paused or work less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The user pressed a key.
@@ -87,7 +88,7 @@ pub struct Setting {
 }
 
 /// How the devices are governed, for people and programs.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Status {
     /// Why all devices are paused; empty while they are not.
     pub paused: BTreeSet<Reason>,
@@ -139,7 +140,7 @@ impl fmt::Display for Status {
 }
 
 /// How a device is governed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct DeviceStatus {
     /// Which.
     pub device: DeviceId,

@@ -10,6 +10,7 @@ mod recorder;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::device::Kind;
@@ -24,7 +25,7 @@ pub(super) use recorder::{Books, Desk, Moment, Recorder};
 pub type Viewer = tokio::sync::watch::Receiver<Arc<Snapshot>>;
 
 /// A run at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Snapshot {
     /// The run as a whole.
     pub run: Run,
@@ -40,14 +41,16 @@ pub struct Snapshot {
     pub hashes: Hashes,
     /// The last shares, the newest last.
     #[serde(serialize_with = "plain")]
+    #[schemars(with = "Vec<Shared>")]
     pub last_shares: VecDeque<Arc<Shared>>,
     /// What happened, the newest last.
     #[serde(serialize_with = "plain")]
+    #[schemars(with = "Vec<Line>")]
     pub log: VecDeque<Arc<Line>>,
 }
 
 /// The run as a whole.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Run {
     /// The version of adit.
     pub version: &'static str,
@@ -68,7 +71,7 @@ pub struct Run {
 }
 
 /// What a run does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The devices work.
@@ -83,7 +86,7 @@ pub enum State {
 }
 
 /// Hashes tested per second, over several times; where the run is younger, since it began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Rates {
     /// Over five seconds.
     pub now: Option<f64>,
@@ -97,7 +100,7 @@ pub struct Rates {
 
 /// The rate that the verified hits of the last quarter of an hour speak for. It does not depend on what devices say of
 /// the hashes that they tested: one that tests only half of them finds half as many hits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct FoundWork {
     /// Verified hits.
     pub candidates: u64,
@@ -114,7 +117,7 @@ pub struct FoundWork {
 }
 
 /// A device.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Device {
     /// Its number.
     pub device: DeviceId,
@@ -155,7 +158,7 @@ pub struct Device {
 }
 
 /// How a device is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// It works, or would if there were work.
@@ -167,7 +170,7 @@ pub enum Health {
 }
 
 /// What the sensors of a device say.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Sensed {
     /// Temperature of the chip.
     pub temperature_celsius: Option<f64>,
@@ -190,7 +193,7 @@ pub struct Sensed {
 }
 
 /// A source.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Source {
     /// Its number.
     pub source: SourceId,
@@ -225,7 +228,7 @@ pub struct Source {
 }
 
 /// How a source is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
     /// It is not needed and not connected.
@@ -243,7 +246,7 @@ pub enum Link {
 }
 
 /// How long answers took, over the last of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Latency {
     /// The last.
     pub last: Option<f64>,
@@ -254,7 +257,7 @@ pub struct Latency {
 }
 
 /// Where hashes are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Hashes {
     /// Hashes that a device had at some time.
     pub assigned: u64,
@@ -271,7 +274,7 @@ pub struct Hashes {
 }
 
 /// A share.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Shared {
     /// Its number.
     pub share: Ticket,
@@ -298,7 +301,7 @@ pub struct Shared {
 }
 
 /// A line of the log.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Line {
     /// Counts from 0; a gap tells of lines that nobody saw.
     pub number: u64,
@@ -315,7 +318,7 @@ pub struct Line {
 }
 
 /// How much a line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Good to know.
@@ -328,6 +331,11 @@ pub enum Level {
 
 fn plain<S: Serializer, T: Serialize>(items: &VecDeque<Arc<T>>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(items.iter().map(Arc::as_ref))
+}
+
+impl State {
+    /// All that there are.
+    pub const ALL: [Self; 4] = [Self::Mining, Self::Paused, Self::Waiting, Self::Ended];
 }
 
 impl From<Reading> for Sensed {
