@@ -3,8 +3,8 @@
 //! AMD issues one vector instruction to 64 lanes of a compute unit in each clock, whatever it is, so the
 //! compiler's count decides. NVIDIA from Turing to Hopper issues to 128 lanes of a multiprocessor, of
 //! which 64 have the pipe for logic, shifts and additions and 64 the one for multiply-adds; whichever is
-//! full first decides. Its compiler's assembly is not to be had, so those counts come from the kernel's
-//! operations.
+//! full first decides. Its compiler moves additions from one to the other as it likes, also where a kernel
+//! does not ask for it, so the limit comes from the kernel's operations with the best of all divisions.
 
 use super::{Body, Cost, Forms, Kernel, Rotate, Variant};
 
@@ -122,9 +122,11 @@ impl Gpu {
             Maker::Amd(_) => {
                 ("compute units", 64, "vector instructions a hash, as its compiler writes them")
             }
-            Maker::Nvidia => {
-                ("multiprocessors", 128, "clocks a hash in the fuller pipe, by its operations")
-            }
+            Maker::Nvidia => (
+                "multiprocessors",
+                128,
+                "clocks a hash, its additions divided among the pipes at best",
+            ),
         };
         format!(
             "{} {units} × {lanes} lanes × {} MHz ÷ {cycles:.0} {per_hash}",
@@ -154,41 +156,46 @@ impl Gpu {
     }
 }
 
-/// Instructions per hash by the pipe of an NVIDIA GPU that takes them.
+/// Instructions per hash of an NVIDIA GPU.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pipes {
-    /// Logic, shifts and additions.
-    pub alu: f64,
-    /// Multiply-adds.
-    pub fma: f64,
+    /// What only the logic pipe can do.
+    pub logic: f64,
+    /// All additions, as instructions of that pipe.
+    pub adds: f64,
+    /// All additions, as multiply-adds.
+    pub multiply_adds: f64,
 }
 
 impl Pipes {
     /// From a kernel's operations, if the compiler finds the instructions that there are: a rotation is one
-    /// SHF, three words meet in one LOP3 or IADD3, and an addition that is written as a multiply-add is an
-    /// IMAD of two words.
+    /// SHF, three words meet in one LOP3 or IADD3, and an IMAD adds two words.
     #[must_use]
-    pub fn of(cost: &Cost, multiply_add_percent: u8) -> Self {
-        let share = f64::from(multiply_add_percent) / 100.0;
-        let logic = cost.per_hash(|of| 4 * (of.big_sigma + of.small_sigma) + of.ch_maj);
-        let adds = cost.per_hash(|of| of.three_input_adds);
-        Self { alu: logic + adds * (1.0 - share), fma: cost.per_hash(|of| of.adds) * share }
+    pub fn of(cost: &Cost) -> Self {
+        Self {
+            logic: cost.per_hash(|of| 4 * (of.big_sigma + of.small_sigma) + of.ch_maj),
+            adds: cost.per_hash(|of| of.three_input_adds),
+            multiply_adds: cost.per_hash(|of| of.adds),
+        }
     }
 
     /// Of a variant, where the rotations are written so that NVIDIA's compiler makes one instruction of each.
     #[must_use]
     pub fn of_variant(variant: Variant) -> Option<Self> {
-        let Body::Derived(_, Forms { rotate: Rotate::Literal, add, .. }) = variant.body else {
+        let Body::Derived(_, Forms { rotate: Rotate::Literal, .. }) = variant.body else {
             return None;
         };
-        let cost = Kernel::new(variant).cost?;
-        Some(Self::of(&cost, add.multiply_add_percent()))
+        Some(Self::of(&Kernel::new(variant).cost?))
     }
 
-    /// Clocks in which 128 lanes could do it: each pipe has half of them.
+    /// Clocks in which 128 lanes could do it at best: each pipe has half of them, and additions move to the
+    /// other pipe until both are full or none is left.
     #[must_use]
     pub fn cycles(self) -> f64 {
-        (2.0 * self.alu).max(2.0 * self.fma).max(self.alu + self.fma)
+        let Self { logic, adds, multiply_adds } = self;
+        let even = (logic + adds) / (adds + multiply_adds);
+        let moved = if even < 1.0 { even } else { 1.0 }; // all where nothing is added
+        2.0 * (logic + adds * (1.0 - moved))
     }
 }
 
@@ -215,32 +222,39 @@ mod tests {
     /// docs/KERNELS.md has the sum.
     #[test]
     fn the_operations_give_the_instructions_counted_by_hand() {
-        let std = cost("std-literal-w64");
-        let plain = Pipes::of(&std, 0);
-        assert_eq!(plain, Pipes { alu: 2439.0, fma: 0.0 });
-        assert_eq!(gigahashes(gpu("H200").limit_of_pipes(plain)), "6.86");
-        assert_eq!(Pipes::of(&std, 100), Pipes { alu: 1804.0, fma: 1041.0 });
-        assert_eq!(Pipes::of(&std, 50), Pipes { alu: 2121.5, fma: 520.5 });
-        let verlane = cost("verlane-literal-w64");
-        assert_eq!(Pipes::of(&verlane, 0), Pipes { alu: 2059.0, fma: 0.0 });
-        assert_eq!(Pipes::of(&verlane, 100), Pipes { alu: 1500.0, fma: 885.0 });
+        let std = Pipes::of(&cost("std-literal-w64"));
+        assert_eq!(std, Pipes { logic: 1804.0, adds: 635.0, multiply_adds: 1041.0 });
+        assert_eq!(gigahashes(gpu("H200").limit_of_pipes(std)), "9.27");
+        let verlane = Pipes::of(&cost("verlane-literal-w64"));
+        assert_eq!(verlane, Pipes { logic: 1500.0, adds: 559.0, multiply_adds: 885.0 });
+        assert_eq!(gigahashes(gpu("H200").limit_of_pipes(verlane)), "11.15");
+        let asked = Pipes::of(&cost("verlane-literal-imad50-w64"));
+        assert_eq!(asked, verlane, "what the kernel asks for is the compiler's to follow");
+    }
+
+    #[test]
+    fn additions_fill_both_pipes() {
+        let pipes = |logic, adds, multiply_adds| Pipes { logic, adds, multiply_adds };
+        assert_eq!(pipes(100.0, 30.0, 50.0).cycles().to_bits(), 200f64.to_bits());
+        assert_eq!(pipes(100.0, 0.0, 0.0).cycles().to_bits(), 200f64.to_bits());
+        // A third of the additions stays: 10 + 20 there, 30 here.
+        let even = pipes(10.0, 60.0, 45.0).cycles();
+        assert!((even - 2.0 * 30.0).abs() < 1e-9, "{even}");
     }
 
     /// Limits that others calculated, from what NVIDIA's compiler leaves on the logic pipe, having moved some
-    /// additions by itself: 2238, 1832, 1838, 1522.
+    /// additions by itself: 2238, 1832, 1838, 1522; and a floor with all of them moved: 1500.
     #[test]
     fn the_published_limits_come_out() {
-        let compiled = [2238.0, 1832.0, 1838.0, 1522.0].map(|alu| Pipes { alu, fma: 0.0 });
-        // One version per thread, counted by hand; every addition a multiply-add.
-        let floor = Pipes { alu: 1500.0, fma: 894.0 };
+        let compiled = [2238.0, 1832.0, 1838.0, 1522.0, 1500.0];
         for (name, limits) in [
             ("H200", ["7.47", "9.13", "9.10", "10.99", "11.15"]),
             ("RTX 4090", ["9.22", "11.27", "11.23", "13.56", "13.76"]),
             ("RTX 3060", ["1.42", "1.74", "1.73", "2.09", "2.12"]),
         ] {
-            let pipes = compiled.into_iter().chain([floor]);
-            let found: Vec<String> =
-                pipes.map(|pipes| gigahashes(gpu(name).limit_of_pipes(pipes))).collect();
+            let found = compiled.map(|logic| {
+                gigahashes(gpu(name).limit_of_pipes(Pipes { logic, adds: 0.0, multiply_adds: 0.0 }))
+            });
             assert_eq!(found, limits, "{name}");
         }
         for (name, limits) in [
@@ -270,7 +284,7 @@ mod tests {
             assert_eq!(Gpu::named(device).map(|gpu| gpu.name), name, "{device}");
         }
         let cycles = Pipes::of_variant("std-literal-w64".parse().unwrap()).unwrap().cycles();
-        let formula = "132 multiprocessors × 128 lanes × 1980 MHz ÷ 4878 clocks a hash in the fuller pipe, by its operations";
+        let formula = "132 multiprocessors × 128 lanes × 1980 MHz ÷ 3608 clocks a hash, its additions divided among the pipes at best";
         assert_eq!(gpu("H200").formula(cycles), formula);
         assert_eq!(Pipes::of_variant("std-uniform-w64".parse().unwrap()), None);
     }
@@ -278,7 +292,10 @@ mod tests {
     #[test]
     fn a_limit_needs_the_counts_of_its_maker() {
         assert_eq!(gpu("H200").limit_of_compiled(2801.0), None);
-        assert_eq!(gpu("RX 580").limit_of_pipes(Pipes { alu: 1.0, fma: 1.0 }), None);
+        assert_eq!(
+            gpu("RX 580").limit_of_pipes(Pipes { logic: 1.0, adds: 1.0, multiply_adds: 1.0 }),
+            None
+        );
     }
 
     #[test]
