@@ -362,6 +362,9 @@ pub const SHARES_SHOWN: usize = 50;
 /// Lines of its log that a snapshot of a run shows.
 pub const LOG_SHOWN: usize = 100;
 
+/// Batches of a device of which it is told how long they took: at 12 ms those of the last six seconds.
+pub const BATCHES_TIMED: usize = 512;
+
 /// Verdicts over which the wait for them is told.
 pub const VERDICTS_TIMED: usize = 100;
 

@@ -149,6 +149,21 @@ const FAMILIES: &[Family] = &[
         GAUGE,
         |s, to| to.of_devices(s, |device| device.busy_ratio),
     ),
+    family(
+        "adit_device_batch_seconds",
+        "How long the last batches of a device took: the median, and the 99th percentile.",
+        GAUGE,
+        |s, to| {
+            for device in &s.devices {
+                let Some(times) = device.batch_seconds else { continue };
+                for (which, seconds) in [("median", times.median), ("p99", times.p99)] {
+                    let mut labels = of_device(device);
+                    labels.push(("which", which.to_owned()));
+                    to.add(labels, seconds);
+                }
+            }
+        },
+    ),
     family("adit_device_temperature_celsius", "Temperature of the chip.", GAUGE, |s, to| {
         to.of_devices(s, |device| device.sensors.temperature_celsius);
     }),

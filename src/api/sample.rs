@@ -9,8 +9,8 @@ use crate::engine::governor::DeviceStatus;
 use crate::engine::outbox::Counts;
 use crate::engine::{DeviceId, Reason};
 use crate::runtime::snapshot::{
-    Device, FoundWork, Hashes, Health, Latency, Level, Line, Link, Rates, Run, Sensed, Shared,
-    Snapshot, Source, State,
+    BatchSeconds, Device, FoundWork, Hashes, Health, Latency, Level, Line, Link, Rates, Run,
+    Sensed, Shared, Snapshot, Source, State,
 };
 use crate::work::{Duty, Profile, SourceId, Ticket, Verdict};
 
@@ -117,6 +117,7 @@ fn device(number: u16, temperature: Option<f64>) -> Device {
         hashes_per_second: rates(1.5e7),
         found_work: found(1.5e7),
         busy_ratio: Some(0.99),
+        batch_seconds: Some(BatchSeconds { median: 0.0119, p99: 0.0143 }),
         scanned_hashes: 2_450_000_000,
         candidates: 6,
         wrong_hits: 1,

@@ -10,6 +10,7 @@ mod ledger;
 pub mod outbox;
 mod report;
 mod roster;
+mod times;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::work::{Assignment, Batch, Duty, Job, JobId, Region, Scan, Share, Sour
 
 pub use ledger::{Ledger, LedgerError, Reason, Tally};
 pub use report::{Account, Counters, DeviceAccount, DeviceReport, JobReport};
+pub use times::Quantiles;
 
 use current::{Current, Hits};
 use lanes::Lanes;

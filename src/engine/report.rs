@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::times::Quantiles;
 use super::{DeviceId, Tally};
 use crate::work::{JobId, Region, rate};
 
@@ -31,6 +32,8 @@ pub struct DeviceAccount {
     pub faults: u32,
     /// The time that its batches took, one after the other.
     pub busy: Duration,
+    /// How long the last of them took; `None` before the first.
+    pub batch_times: Option<Quantiles>,
 }
 
 /// The account of several jobs: sums of theirs.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::times::BatchTimes;
 use super::{DeviceAccount, DeviceId};
 use crate::work::{Batch, Duty, Speed, Width};
 
@@ -30,20 +31,26 @@ struct Member {
     speed: Speed,
     /// Which part of the time it works; none while it is paused.
     duty: Option<Duty>,
+    times: BatchTimes,
     account: DeviceAccount,
 }
 
 impl Roster {
     pub(super) fn join(&mut self, device: DeviceId, width: Width) {
-        let account = DeviceAccount::default();
-        let member = Member { width, speed: Speed::default(), duty: Some(Duty::FULL), account };
+        let member = Member {
+            width,
+            speed: Speed::default(),
+            duty: Some(Duty::FULL),
+            times: BatchTimes::default(),
+            account: DeviceAccount::default(),
+        };
         self.members.entry(device).or_insert(member);
     }
 
     /// Whether the device was there.
     pub(super) fn leave(&mut self, device: DeviceId) -> bool {
         let member = self.members.remove(&device);
-        self.left.extend(member.as_ref().map(|member| (device, member.account)));
+        self.left.extend(member.as_ref().map(|member| (device, member.account())));
         member.is_some()
     }
 
@@ -74,6 +81,7 @@ impl Roster {
     pub(super) fn observe(&mut self, device: DeviceId, hashes: u64, elapsed: Duration, wrong: u64) {
         if let Some(member) = self.members.get_mut(&device) {
             member.speed.observe(hashes, elapsed);
+            member.times.note(elapsed);
             member.account.busy += elapsed;
             member.account.wrong += wrong;
         }
@@ -91,7 +99,7 @@ impl Roster {
 
     /// What each device did, also those that left.
     pub(super) fn accounts(&self) -> BTreeMap<DeviceId, DeviceAccount> {
-        let present = self.members.iter().map(|(device, member)| (*device, member.account));
+        let present = self.members.iter().map(|(device, member)| (*device, member.account()));
         self.left.iter().map(|(device, account)| (*device, *account)).chain(present).collect()
     }
 
@@ -137,6 +145,10 @@ impl Roster {
 }
 
 impl Member {
+    fn account(&self) -> DeviceAccount {
+        DeviceAccount { batch_times: self.times.quantiles(), ..self.account }
+    }
+
     /// Hashes in a second, rests included. `None` when unknown, and while it is paused.
     fn per_second(&self) -> Option<f64> {
         Some(self.speed.per_second()? * self.duty?.part())

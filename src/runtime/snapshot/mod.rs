@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 use crate::device::Kind;
 use crate::device::sensors::{Reading, Throttle};
 use crate::engine::outbox::Counts;
-use crate::engine::{DeviceId, Reason, governor};
+use crate::engine::{DeviceId, Quantiles, Reason, governor};
 use crate::work::{SourceId, Ticket, Verdict};
 
 pub(super) use recorder::{Books, Desk, Moment, Recorder};
@@ -143,6 +143,8 @@ pub struct Device {
     pub found_work: FoundWork,
     /// The share of the last minute in which it worked, from 0 to 1.
     pub busy_ratio: Option<f64>,
+    /// How long its last batches took, `pace` tells how long they shall. `None` before the first.
+    pub batch_seconds: Option<BatchSeconds>,
     /// Hashes tested and believed.
     pub scanned_hashes: u64,
     /// Verified hits.
@@ -155,6 +157,15 @@ pub struct Device {
     pub sensors: Sensed,
     /// How hard it shall work.
     pub pace: Option<governor::DeviceStatus>,
+}
+
+/// How long the last batches of a device took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct BatchSeconds {
+    /// The median.
+    pub median: f64,
+    /// Longer than 99 of a hundred, or as long.
+    pub p99: f64,
 }
 
 /// How a device is.
@@ -336,6 +347,12 @@ fn plain<S: Serializer, T: Serialize>(items: &VecDeque<Arc<T>>, to: S) -> Result
 impl State {
     /// All that there are.
     pub const ALL: [Self; 4] = [Self::Mining, Self::Paused, Self::Waiting, Self::Ended];
+}
+
+impl From<Quantiles> for BatchSeconds {
+    fn from(times: Quantiles) -> Self {
+        Self { median: times.median.as_secs_f64(), p99: times.p99.as_secs_f64() }
+    }
 }
 
 impl From<Reading> for Sensed {

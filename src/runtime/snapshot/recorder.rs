@@ -265,6 +265,7 @@ impl Recorder {
                 hashes_per_second: notes.meter.rates(),
                 found_work: notes.meter.found_work(),
                 busy_ratio: notes.meter.busy_ratio(),
+                batch_seconds: account.batch_times.map(Into::into),
                 scanned_hashes: account.scanned,
                 candidates: account.candidates,
                 wrong_hits: account.wrong,

@@ -12,7 +12,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline, Wrap};
 
 use super::grid::{self, Column, cut};
-use crate::runtime::snapshot::{Device, Health, Level, Link, Snapshot, Source, State};
+use crate::runtime::snapshot::{
+    BatchSeconds, Device, Health, Level, Link, Snapshot, Source, State,
+};
 use crate::ui::text::{self, clean};
 use crate::work::Verdict;
 
@@ -155,6 +157,11 @@ pub(super) fn devices(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
         Column::figures("busy", 4, all, |device| {
             device.busy_ratio.map_or_else(String::new, |busy| format!("{:.0} %", busy * 100.0))
         }),
+        Column::figures("batch", 8, all, |device| {
+            let times = device.batch_seconds;
+            let shown = |t: BatchSeconds| format!("{:.1}/{:.1} ms", t.median * 1e3, t.p99 * 1e3);
+            times.map_or_else(String::new, shown)
+        }),
         Column::figures("temp", 2, all, |device| unit(device.sensors.temperature_celsius, "°C")),
         Column::figures("power", 3, all, |device| unit(device.sensors.power_watts, "W")),
         Column::figures("clock", 8, all, |device| unit(device.sensors.clock_mhz, "MHz")),
@@ -279,7 +286,7 @@ q    quit, with a summary; so does Ctrl-C, and a second one at once
 
 now is the mean of 5 s. The rate by the hits found does not depend on what devices report: one that skips half of its hashes finds half as many hits. It is that of the \
 last 15 min, with the interval that holds the truth in 95 of 100 cases.
-busy is the share of the last minute in which a device had work under way. wrong counts hits that the CPU refuted. answer is how long the source takes to answer a share, \
+busy is the share of the last minute in which a device had work under way. batch is how long its last batches took, half of them longer than the first figure and one in a hundred than the second: so long a desktop may have to wait. wrong counts hits that the CPU refuted. answer is how long the source takes to answer a share, \
 half of them longer.
 What is not shown is not known, or there is no room for it.";
     frame.render_widget(Paragraph::new(help).wrap(Wrap { trim: false }), area);

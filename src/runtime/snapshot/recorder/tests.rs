@@ -2,7 +2,9 @@ use super::*;
 use crate::chain::KNOWN_BLOCKS;
 use crate::device::Device as _;
 use crate::device::sim::Sim;
+use crate::engine::Quantiles;
 use crate::engine::governor::{Asker, Event as Governed, Governor};
+use crate::runtime::snapshot::BatchSeconds;
 use crate::source::{Down, Remedy};
 use crate::work::{Duty, Job, JobId, Nonces, Profile, Rolls};
 
@@ -187,6 +189,10 @@ fn rates_come_from_the_books() {
             candidates: second,
             expected_candidates: 1.0 * f64::from(u32::try_from(second).unwrap()),
             busy: Duration::from_secs(second) / 4,
+            batch_times: Some(Quantiles {
+                median: Duration::from_millis(12),
+                p99: Duration::from_millis(15),
+            }),
             ..DeviceAccount::default()
         };
         world.books.devices.insert(CARD, account);
@@ -208,6 +214,8 @@ fn rates_come_from_the_books() {
         }
     }
     assert_eq!(snapshot.devices[0].busy_ratio, Some(0.25));
+    let times = BatchSeconds { median: 0.012, p99: 0.015 };
+    assert_eq!(snapshot.devices[0].batch_seconds, Some(times));
     let found = snapshot.run.found_work;
     assert_eq!(found.candidates, 60);
     assert!((found.hashes_per_second.unwrap() / giga - 1.0).abs() < 1e-9);
