@@ -91,14 +91,13 @@ impl Driver {
         self.queue.is_empty() && self.under_way.is_empty()
     }
 
-    /// Fills the device with batches, then waits for the oldest. `None` when idle. A device that rests between
-    /// batches has one at a time: the next would end its rest.
+    /// Fills the device with batches, then waits for the oldest. `None` when there is none, as while it rests.
     ///
     /// # Errors
     ///
     /// What broke; the driver is of no more use then.
     pub fn step(&mut self) -> Result<Option<(Batch, Scan)>, DeviceError> {
-        let most = if self.cycle.is_full() { self.device.info().in_flight } else { 1 };
+        let most = self.cycle.room(self.pacer.target).min(self.device.info().in_flight);
         while self.under_way.len() < most {
             let Some(batch) = self.next_batch() else { break };
             self.device.begin(batch.clone())?;
