@@ -73,6 +73,28 @@ pub const COMPILE_DEADLINE: Duration = Duration::from_secs(120);
 /// Faults (lost dispatches, wrong hits) of one device in a run before it is given no more work.
 pub const FAULTS_PER_DEVICE: u32 = 3;
 
+/// How long after it broke a device is opened again: a reset of the driver is over soon, another program's use of all
+/// memory is not. The last one repeats.
+pub const REOPEN_AFTER: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+];
+
+/// A device that breaks so often...
+pub const LOSSES_BEFORE_BENCH: usize = 5;
+
+/// ...within this time...
+pub const LOSS_WINDOW: Duration = Duration::from_secs(600);
+
+/// ...is left alone for this long. One that works for [`LOSS_WINDOW`] counts as well again.
+pub const BENCH: Duration = Duration::from_secs(1800);
+
+/// Threads that hang in a driver's call for ever and are left alone. After more of them only a restart of the program
+/// helps, and no device is opened any more.
+pub const HUNG_THREADS: usize = 2;
+
 /// Devices in one run. More are refused: the ledger and the displays are sized for a desktop.
 pub const DEVICES: usize = 64;
 

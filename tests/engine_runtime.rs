@@ -16,9 +16,10 @@ use adit::device::cpu::Cpu;
 use adit::device::sim::{Fault, Fired, Script, Sim};
 use adit::device::{Device, DeviceError, DeviceInfo};
 use adit::engine::governor::Asker;
+use adit::engine::supervisor::Standing;
 use adit::engine::{DeviceId, JobReport, Reason};
-use adit::limits::{BATCH_DEADLINE, STOP_DEADLINE};
-use adit::runtime::{Control, Crew, Flow, Notice, Stop};
+use adit::limits::{BATCH_DEADLINE, HUNG_THREADS, REOPEN_AFTER, STOP_DEADLINE};
+use adit::runtime::{Control, Crew, Flow, Notice, Reopen, Stop};
 use adit::work::{Batch, Duty, Hit, Job, JobId, Nonces, Profile, Rolls, Scan};
 
 const BATCH_TIME: Duration = Duration::from_millis(20);
@@ -409,5 +410,88 @@ fn a_paused_crew_begins_nothing_and_goes_on_when_it_may() {
         });
         assert_eq!(told, [1, 0]);
         assert!(steps.len() >= 5 && steps.iter().all(|scanned| *scanned == steps[0]), "{steps:?}");
+    });
+}
+
+/// Opens the next of some devices each time.
+fn one_after_the_other(devices: Vec<Result<Box<dyn Device>, String>>) -> (Reopen, Arc<Mutex<u32>>) {
+    let devices = Mutex::new(devices.into_iter());
+    let opened = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&opened);
+    let reopen = move || {
+        *count.lock().unwrap() += 1;
+        devices.lock().unwrap().next().unwrap_or_else(|| Err("there are no more".to_owned()))
+    };
+    (Arc::new(reopen), opened)
+}
+
+#[test]
+fn a_lost_device_is_opened_again_and_does_the_rest() {
+    guarded(|| {
+        let (job, hits) = easy_job(1);
+        let broken = sim(&hits).script(Script::new().since(3, Fault::Lost));
+        let fired = broken.fired();
+        // The first try fails too.
+        let next = vec![Err("the driver is still away".to_owned()), Ok(cpu())];
+        let (reopen, opened) = one_after_the_other(next);
+        let mut crew = crew(vec![Box::new(broken)]);
+        crew.supervise(DeviceId(0), reopen);
+        let begun = Instant::now();
+        let (report, heard) = work(&mut crew, job);
+        assert!(fired.count() > 0);
+        assert!(report.complete && heard.found == hits, "nothing is lost");
+        let whys: Vec<&str> = heard.dismissed.iter().map(|(_, why)| why.as_str()).collect();
+        let [lost, refused] = whys[..] else { panic!("{whys:?}") };
+        assert!(lost.contains("lost") && refused.contains("still away"), "{whys:?}");
+        assert_eq!(*opened.lock().unwrap(), 2);
+        assert!(begun.elapsed() >= REOPEN_AFTER[0] + REOPEN_AFTER[1], "it waited");
+        assert_eq!(crew.standing(DeviceId(0)), Some(Standing::Working));
+        assert!(report.tally.given_back[&Reason::Lost] > 0);
+        assert_eq!(crew.device(DeviceId(0)).unwrap().name, cpu().info().name);
+    });
+}
+
+#[test]
+fn others_work_on_while_a_device_is_away_and_an_old_thread_has_no_say() {
+    guarded(|| {
+        let (job, hits) = easy_job(1);
+        let (keep, stuck) = Stuck::after(1, &hits);
+        let (reopen, opened) = one_after_the_other(vec![Ok(Box::new(sim(&hits)))]);
+        let mut crew = crew(vec![stuck, cpu()]);
+        crew.supervise(DeviceId(0), reopen);
+        let (report, heard) = work(&mut crew, job);
+        assert!(report.complete && heard.found == hits);
+        assert_eq!(*opened.lock().unwrap(), 0, "the other was faster");
+        // The job that follows has it again, although its first thread still hangs, and then wakes up.
+        let (next, _) = easy_job(2);
+        let mut keep = Some(keep);
+        let (report, heard) =
+            work_until(&mut crew, Job { nonces: Nonces::ALL, ..next }, |notice| {
+                let is_back = *opened.lock().unwrap() > 0;
+                match notice {
+                    Notice::Progress(..) if is_back && keep.take().is_none() => Flow::End,
+                    _ => Flow::Continue,
+                }
+            });
+        assert!(heard.dismissed.is_empty() && heard.faults.is_empty(), "{:?}", heard.dismissed);
+        assert!(report.tally.scanned > 0 && !crew.is_wedged());
+    });
+}
+
+#[test]
+fn after_too_many_hangs_no_device_is_opened_any_more() {
+    guarded(|| {
+        let (job, hits) = easy_job(1);
+        let stuck: Vec<_> = (0..=HUNG_THREADS).map(|_| Stuck::after(1, &hits)).collect();
+        let (keeps, devices): (Vec<_>, Vec<_>) = stuck.into_iter().unzip();
+        let count = devices.len();
+        let mut crew = crew(devices);
+        let (reopen, opened) = one_after_the_other(Vec::new());
+        // Only the last one could be opened again.
+        crew.supervise(DeviceId(u16::try_from(count - 1).unwrap()), reopen);
+        let (report, heard) = work(&mut crew, Job { nonces: Nonces::ALL, ..job });
+        assert!(!report.complete && !crew.can_work() && crew.is_wedged());
+        assert_eq!((heard.dismissed.len(), *opened.lock().unwrap()), (count, 0));
+        drop(keeps);
     });
 }

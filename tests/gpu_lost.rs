@@ -6,13 +6,17 @@ mod common;
 
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use adit::chain::KNOWN_BLOCKS;
-use adit::device::gpu::{Adapter, Gpu};
+use adit::device::gpu::{Adapter, Gpu, adapters};
+use adit::device::inventory::inventory;
 use adit::device::selftest::admit;
-use adit::device::{Device, DeviceError};
+use adit::device::{Device, DeviceError, DeviceInfo, Kind};
+use adit::engine::{DeviceId, Reason};
 use adit::kernel::Variant;
-use adit::work::{Batch, Coverage, Filter, Hit, Job, JobId, Nonces, Region, Rolls};
+use adit::runtime::{Crew, Flow, Notice, Stop};
+use adit::work::{Batch, Coverage, Filter, Hit, Job, JobId, Nonces, Region, Rolls, Scan};
 use bitcoin::Target;
 use common::{LIMIT, failed, gpu, open};
 
@@ -105,6 +109,69 @@ fn dropped_with_batches_under_way() {
             }
         });
         within_limit(&adapter, assert_works);
+    }
+}
+
+/// An adapter that is lost by itself after some batches, as a card that a driver resets.
+struct Doomed {
+    gpu: Gpu,
+    batches: u32,
+}
+
+impl Device for Doomed {
+    fn info(&self) -> &DeviceInfo {
+        self.gpu.info()
+    }
+
+    fn begin(&mut self, batch: Batch) -> Result<(), DeviceError> {
+        self.gpu.begin(batch)
+    }
+
+    fn finish(&mut self, limit: Duration) -> Result<Scan, DeviceError> {
+        match self.batches.checked_sub(1) {
+            Some(left) => self.batches = left,
+            None => self.gpu.destroy(),
+        }
+        self.gpu.finish(limit)
+    }
+}
+
+#[test]
+fn a_run_that_loses_its_adapter_gets_it_back_and_loses_nothing() {
+    let name = "a_run_that_loses_its_adapter_gets_it_back_and_loses_nothing";
+    if gpu(name).is_none() {
+        return;
+    }
+    for entry in inventory(&[]).unwrap().into_iter().filter(|entry| entry.facts.kind != Kind::Cpu) {
+        let adapters = adapters().unwrap();
+        let adapter = adapters.iter().find(|adapter| adapter.facts == entry.facts).unwrap();
+        let doomed = Doomed { gpu: open(adapter, variant()), batches: 2 };
+        let mut crew =
+            Crew::new(vec![Box::new(doomed)], Duration::from_millis(20), Stop::default());
+        crew.supervise(
+            DeviceId(0),
+            Arc::new(move || {
+                let entry = entry.again()?;
+                entry.open_tested(variant()).map_err(|why| why.to_string())
+            }),
+        );
+        let (mut found, mut lost) = (Vec::new(), Vec::new());
+        let Batch { job, .. } = batch();
+        let nonces = Nonces::around(HIT.nonce, 1000, 10_000_000);
+        let target = KNOWN_BLOCKS[0].header().unwrap().target();
+        let job = Job { nonces, target, ..job.as_ref().clone() };
+        let report = crew.work(job, |notice| {
+            match notice {
+                Notice::Found(_, share) => found.push(share.header.nonce),
+                Notice::Dismissed(_, why) => lost.push(why.to_owned()),
+                _ => {}
+            }
+            Flow::Continue
+        });
+        assert_eq!(lost.len(), 1, "{lost:?}");
+        assert!(report.complete, "{report:?}");
+        assert_eq!(found, [HIT.nonce]);
+        assert!(report.tally.given_back[&Reason::Lost] > 0);
     }
 }
 

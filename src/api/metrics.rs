@@ -108,7 +108,9 @@ const FAMILIES: &[Family] = &[
         "1 for a device that gets work, 0 for one that was dismissed.",
         GAUGE,
         |s, to| {
-            to.of_devices(s, |device| Some(flag(device.health != Health::Gone)));
+            to.of_devices(s, |device| {
+                Some(flag(matches!(device.health, Health::Well | Health::Sick)))
+            });
         },
     ),
     family(

@@ -186,7 +186,7 @@ fn device(device: &Device) -> Value {
         "Status": match device.health {
             Health::Well => "Alive",
             Health::Sick => "Sick",
-            Health::Gone => "Dead",
+            Health::Away | Health::Gone => "Dead",
         },
         "Temperature": sensors.temperature_celsius,
         "Fan Percent": sensors.fan_percent,

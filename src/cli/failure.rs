@@ -16,6 +16,8 @@ pub enum Exit {
     SelfTest,
     /// No source can be used, and `--once` was given; 5.
     NoSource,
+    /// Drivers hang, and no device is left: started again, adit may work; 75, as `sysexits.h` has it.
+    Wedged,
     /// Somebody pressed Ctrl-C; 130, as shells use it.
     Interrupted,
     /// Nobody reads the output any more, which is no failure; 0.
@@ -42,6 +44,7 @@ impl Exit {
             Self::NoDevice => 3,
             Self::SelfTest => 4,
             Self::NoSource => 5,
+            Self::Wedged => 75,
             Self::Interrupted => 130,
         }
     }

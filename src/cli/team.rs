@@ -10,7 +10,7 @@ use crate::device::speed::measure;
 use crate::device::{Device, Facts, Kind};
 use crate::kernel::Kernel;
 use crate::limits::DEVICES;
-use crate::runtime::Stop;
+use crate::runtime::{Reopen, Stop};
 use crate::ui::text;
 
 /// How long a device is measured.
@@ -23,6 +23,7 @@ pub(super) type ProfileOf<'p> = &'p dyn Fn(&Facts) -> Profile;
 struct Opened {
     device: Box<dyn Device>,
     profile: Profile,
+    reopen: Reopen,
 }
 
 /// A device after its trial.
@@ -31,6 +32,8 @@ pub(super) struct Measured {
     pub(super) profile: Profile,
     /// Hashes per second.
     pub(super) rate: f64,
+    /// How it is opened again.
+    pub(super) reopen: Reopen,
 }
 
 /// Opens and tests the devices of a run. One that fails is named and left out.
@@ -127,7 +130,8 @@ fn open_all(
         let profile = profile(&entry.facts);
         let reason = match tuning::open(&entry, options, profile.batch_time(), stop)? {
             Ok(device) => {
-                devices.push(Opened { device, profile });
+                let reopen = tuning::reopen(&entry, options, device.as_ref());
+                devices.push(Opened { device, profile, reopen });
                 continue;
             }
             Err(NotUsable::Refused(refused)) => {
@@ -157,10 +161,10 @@ fn open_all(
 
 fn measure_all(devices: Vec<Opened>) -> Result<Vec<Measured>, Failure> {
     let mut measured = Vec::new();
-    for Opened { device, profile } in devices {
+    for Opened { device, profile, reopen } in devices {
         let name = text::clean(&device.info().name);
         match measure(device, TRIAL, profile.batch_time()) {
-            Ok((rate, device)) => measured.push(Measured { device, profile, rate }),
+            Ok((rate, device)) => measured.push(Measured { device, profile, rate, reopen }),
             Err(error) => note(format_args!("Not used: {name}: {error}")),
         }
     }

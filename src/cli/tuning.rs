@@ -1,5 +1,6 @@
 //! The kernel of a device: as asked for, as an earlier tune found, or by a short tune now.
 
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -12,9 +13,9 @@ use crate::device::tune::cache::{Cache, FOLDER_VARIABLE, Key, Lookup, Saved};
 use crate::device::tune::halving::{Ending, Skip};
 use crate::device::tune::{Order, Tuned, candidates, run};
 use crate::device::{Device, Kind};
-use crate::kernel::Variant;
+use crate::kernel::{Kernel, Variant};
 use crate::limits::STOP_DEADLINE;
-use crate::runtime::Stop;
+use crate::runtime::{Reopen, Stop};
 use crate::ui::text;
 
 /// How long the first run on a device tunes it. A GPU opens a kernel in a fraction of a second; a
@@ -73,6 +74,20 @@ pub(super) fn open(
         note(format_args!("{}: {}", place.name, in_words(&saved)));
     }
     Ok(device.map_or_else(|| entry.open_tested(Variant::DEFAULT), Ok))
+}
+
+/// How a device is opened again, with the kernel that it works with.
+pub(super) fn reopen(entry: &Entry, options: &TeamOptions, device: &dyn Device) -> Reopen {
+    let kernel = options.wgsl.clone().unwrap_or_else(|| {
+        // The CPU has no variant, and needs none.
+        Kernel::new(device.info().kernel.parse().unwrap_or(Variant::DEFAULT))
+    });
+    let entry = entry.clone();
+    Arc::new(move || {
+        // After a reset of the driver the old list leads nowhere.
+        let entry = entry.again()?;
+        entry.open_tested(kernel.clone()).map_err(|why| why.to_string())
+    })
 }
 
 /// What a tune found, and the device with it.

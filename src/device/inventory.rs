@@ -199,6 +199,34 @@ pub fn choose(entries: &[Entry], selectors: &[Selector]) -> Result<Choice, Inven
 }
 
 impl Entry {
+    /// The same device in a new list, as the drivers see it now: by its address, or where that is not known by
+    /// interface and name, several of which keep their order.
+    ///
+    /// # Errors
+    ///
+    /// When drivers hang or panic, or the device is not there any more.
+    pub fn again(&self) -> Result<Self, String> {
+        if matches!(self.opener, Opener::Cpu) {
+            return Ok(self.clone());
+        }
+        let entries = inventory(&[]).map_err(|error| error.to_string())?;
+        let mut same: Vec<Self> =
+            entries.into_iter().filter(|entry| entry.is_like(&self.facts)).collect();
+        let place = match same.len() {
+            0 => return Err(format!("{} is not there any more", self.facts.name)),
+            1 => 0,
+            _ => same.iter().position(|entry| entry.index == self.index).unwrap_or_default(),
+        };
+        Ok(same.swap_remove(place))
+    }
+
+    fn is_like(&self, facts: &Facts) -> bool {
+        match (&self.facts.pci, &facts.pci) {
+            (Some(here), Some(there)) => here == there,
+            _ => self.facts.backend == facts.backend && self.facts.name == facts.name,
+        }
+    }
+
     /// Opens the device and runs the self-test on it.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod ledger;
 pub mod outbox;
 mod report;
 mod roster;
+pub mod supervisor;
 mod times;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,8 @@ impl fmt::Display for DeviceId {
 pub enum Input {
     /// A device is ready and takes that many headers at once; it passed its self-test when it was opened.
     Joined(DeviceId, Width),
+    /// Whether a device that leaves comes back: as long as one does, jobs wait for it.
+    Returns(DeviceId, bool),
     /// A new job. It takes the place of the one that its source gave before: of that nothing new is begun, and
     /// what is under way still counts. Jobs that come faster than [`JOB_INTERVAL`](crate::limits::JOB_INTERVAL)
     /// take the place of each other before they begin.
@@ -108,6 +111,8 @@ pub enum Output {
     Recall(DeviceId),
     /// Give the device no more work and close it.
     Dismiss(DeviceId, String),
+    /// A device that had left is there again.
+    Back(DeviceId),
     /// A hash meets the job's target.
     Found(DeviceId, Share),
     /// A device made a mistake. It was counted.
@@ -135,7 +140,12 @@ impl Engine {
     /// Takes one event at `now` and appends what follows from it.
     pub fn handle(&mut self, input: Input, now: Instant, outputs: &mut Vec<Output>) {
         match input {
-            Input::Joined(device, width) => self.roster.join(device, width),
+            Input::Joined(device, width) => {
+                if self.roster.join(device, width) {
+                    outputs.push(Output::Back(device));
+                }
+            }
+            Input::Returns(device, returns) => self.roster.expect(device, returns),
             Input::Job(job) => self.lanes.wait(job),
             Input::Weigh(source, weight) => self.weigh(source, weight, outputs),
             Input::Tick => {}
@@ -329,7 +339,7 @@ impl Engine {
 
     /// Ends the jobs of which nobody holds any, and nobody can take any.
     fn finish(&mut self, now: Instant, outputs: &mut Vec<Output>) {
-        let nobody = self.roster.is_empty();
+        let nobody = self.roster.is_deserted();
         for current in self.jobs.extract_if(.., |current| {
             let no_more = current.ending || current.is_stuck || nobody;
             current.ledger.tally().held == 0 && (no_more || current.ledger.free() == 0)

@@ -1,6 +1,6 @@
 //! The devices: how fast each is, what it holds, and how much it should get next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::times::BatchTimes;
@@ -23,6 +23,8 @@ pub(super) struct Roster {
     members: BTreeMap<DeviceId, Member>,
     /// Those who left.
     left: BTreeMap<DeviceId, DeviceAccount>,
+    /// Those who come back when they leave.
+    returning: BTreeSet<DeviceId>,
 }
 
 #[derive(Debug)]
@@ -33,18 +35,24 @@ struct Member {
     duty: Option<Duty>,
     times: BatchTimes,
     account: DeviceAccount,
+    /// Mistakes since it joined.
+    faults: u32,
 }
 
 impl Roster {
-    pub(super) fn join(&mut self, device: DeviceId, width: Width) {
+    /// A device that was there before goes on with its account. Returns whether it was.
+    pub(super) fn join(&mut self, device: DeviceId, width: Width) -> bool {
+        let before = self.left.remove(&device);
         let member = Member {
             width,
             speed: Speed::default(),
             duty: Some(Duty::FULL),
             times: BatchTimes::default(),
-            account: DeviceAccount::default(),
+            account: before.unwrap_or_default(),
+            faults: 0,
         };
         self.members.entry(device).or_insert(member);
+        before.is_some()
     }
 
     /// Whether the device was there.
@@ -58,8 +66,17 @@ impl Roster {
         self.members.contains_key(&device)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+    pub(super) fn expect(&mut self, device: DeviceId, returns: bool) {
+        if returns {
+            self.returning.insert(device);
+        } else {
+            self.returning.remove(&device);
+        }
+    }
+
+    /// Whether nobody is there, and nobody comes back.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.members.is_empty() && self.returning.is_empty()
     }
 
     pub(super) fn members(&self) -> Vec<DeviceId> {
@@ -103,11 +120,12 @@ impl Roster {
         self.left.iter().map(|(device, account)| (*device, *account)).chain(present).collect()
     }
 
-    /// Counts a mistake and returns how many there were.
+    /// Counts a mistake and returns how many there were since the device joined.
     pub(super) fn fault(&mut self, device: DeviceId) -> u32 {
         self.members.get_mut(&device).map_or(0, |member| {
             member.account.faults += 1;
-            member.account.faults
+            member.faults += 1;
+            member.faults
         })
     }
 

@@ -1,22 +1,24 @@
 //! Open devices with a thread each, and the engine that feeds them.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::hand::{self, Event, Order, Reopen, Told, Voice};
 use super::{Control, Stop};
 use crate::device::driver::Driver;
 use crate::device::{Device, DeviceInfo};
 use crate::engine::governor::{Setting, Status};
+use crate::engine::supervisor::{Standing, Supervisor};
 use crate::engine::{
     Account, Counters, DeviceAccount, DeviceId, Engine, Input, JobReport, Output, Tally,
 };
-use crate::limits::{BATCH_DEADLINE, EVENTS_AT_ONCE, STOP_DEADLINE};
-use crate::work::{Assignment, Batch, Job, JobId, Pace, Region, Scan, Share, SourceId};
+use crate::limits::{BATCH_DEADLINE, EVENTS_AT_ONCE, HUNG_THREADS, STOP_DEADLINE};
+use crate::work::{Job, Pace, Share, SourceId};
 
 /// What the caller hears while a job is at work.
 #[derive(Debug)]
@@ -51,6 +53,11 @@ pub struct Crew {
     control: Option<Control>,
     /// How the devices were governed when that was told last.
     told: Status,
+    supervisor: Supervisor,
+    /// Those that do not come back, of which the engine does not know yet.
+    given_up: Vec<DeviceId>,
+    /// Threads that were left alone in a driver's call.
+    hung_threads: usize,
     stop: Stop,
     /// When the request to stop was noticed.
     stopped: Option<Instant>,
@@ -59,8 +66,14 @@ pub struct Crew {
 /// The runtime's end of a device.
 struct Seat {
     info: DeviceInfo,
-    /// `None` once the device was dismissed.
+    /// How the device is opened again, where it can be.
+    reopen: Option<Reopen>,
+    /// Counts how often it was opened.
+    life: u32,
+    /// `None` while the device does not work: it was dismissed, or is being opened.
     mailbox: Option<Sender<Order>>,
+    /// The mailbox of a device that is being opened.
+    next_mailbox: Option<Sender<Order>>,
     /// Its thread ended, or hangs and is left alone.
     gone: bool,
     /// When it was last given something or said something.
@@ -90,22 +103,6 @@ impl Waker {
     }
 }
 
-enum Order {
-    Work(Assignment),
-    Abandon(JobId),
-    Recall,
-    Pace(Pace),
-}
-
-enum Event {
-    /// With the driver's deadline for the next report.
-    Scanned(DeviceId, Batch, Scan, Duration),
-    GaveBack(DeviceId, JobId, Region),
-    Failed(DeviceId, String),
-    Gone(DeviceId),
-    Woken,
-}
-
 impl Crew {
     /// Starts a thread for each device. Batches shall take `batch_time`.
     #[must_use]
@@ -117,21 +114,18 @@ impl Crew {
             let id = DeviceId(number);
             let info = device.info().clone();
             let (mailbox, orders) = channel();
-            let events = sender.clone();
-            let thread = thread::Builder::new().name(id.to_string());
-            let spawned =
-                thread.spawn(move || occupy(id, Driver::new(device, batch_time), &orders, &events));
-            if let Err(error) = spawned {
-                // The crew holds the other end, so both arrive.
-                let _ = sender.send(Event::Failed(id, format!("no thread for it: {error}")));
-                let _ = sender.send(Event::Gone(id));
-            }
+            spawn(id, 0, &sender, move |voice| {
+                hand::occupy(voice, Driver::new(device, batch_time), &orders);
+            });
             let (heard, deadline) = (Instant::now(), BATCH_DEADLINE);
             engine.handle(Input::Joined(id, info.width), heard, &mut Vec::new());
             let setting = Setting { pace: Pace::full(batch_time), is_paused: false };
             seats.push(Seat {
                 info,
+                reopen: None,
+                life: 0,
                 mailbox: Some(mailbox),
+                next_mailbox: None,
                 gone: false,
                 heard,
                 deadline,
@@ -140,7 +134,40 @@ impl Crew {
         }
         let waker = Waker { events: sender, told: Arc::default() };
         let told = Status::default();
-        Self { engine, seats, events, waker, control: None, told, stop, stopped: None }
+        Self {
+            engine,
+            seats,
+            events,
+            waker,
+            control: None,
+            told,
+            supervisor: Supervisor::default(),
+            given_up: Vec::new(),
+            hung_threads: 0,
+            stop,
+            stopped: None,
+        }
+    }
+
+    /// From now on the device is opened again when it breaks.
+    pub fn supervise(&mut self, device: DeviceId, reopen: Reopen) {
+        let Some(seat) = self.seats.get_mut(usize::from(device.0)) else { return };
+        seat.reopen = Some(reopen);
+        self.supervisor.watch(device, Instant::now());
+        // With no job yet nothing is said to this.
+        self.tell(Input::Returns(device, true));
+    }
+
+    /// Where a device is that can be opened again.
+    #[must_use]
+    pub fn standing(&self, device: DeviceId) -> Option<Standing> {
+        self.supervisor.standing(device)
+    }
+
+    /// Whether so many drivers hang that no device is opened any more.
+    #[must_use]
+    pub const fn is_wedged(&self) -> bool {
+        self.hung_threads > HUNG_THREADS
     }
 
     /// Does from now on what `control` says.
@@ -176,10 +203,10 @@ impl Crew {
         (0..).map(DeviceId).zip(self.seats.iter().map(|seat| &seat.info))
     }
 
-    /// Whether a device is left to work.
+    /// Whether a device is left to work, now or after it was opened again.
     #[must_use]
     pub fn can_work(&self) -> bool {
-        self.seats.iter().any(|seat| seat.mailbox.is_some())
+        self.supervisor.has_hope() || self.seats.iter().any(|seat| seat.mailbox.is_some())
     }
 
     /// Whether a device has hashes to report on.
@@ -244,6 +271,9 @@ impl Crew {
         let mut outputs = Vec::new();
         self.engine.handle(input, Instant::now(), &mut outputs);
         outputs.retain(|output| self.carry_out(output));
+        while let Some(device) = self.given_up.pop() {
+            outputs.extend(self.tell(Input::Returns(device, false)));
+        }
         outputs
     }
 
@@ -257,8 +287,7 @@ impl Crew {
         let mut event = self.events.recv_timeout(limit).ok();
         let mut heard = 0;
         while let Some(said) = event {
-            let input = self.input(said);
-            outputs.extend(input.into_iter().flat_map(|input| self.tell(input)));
+            outputs.extend(self.hear(said));
             heard += 1;
             if heard >= EVENTS_AT_ONCE {
                 // Devices may report faster than this goes: the caller has other things to do too.
@@ -270,6 +299,7 @@ impl Crew {
         for hung in self.hung(Instant::now()) {
             outputs.extend(self.tell(hung));
         }
+        self.reopen_those_due(Instant::now());
         if self.engine.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
             outputs.extend(self.tell(Input::Tick));
         }
@@ -320,9 +350,10 @@ impl Crew {
                 if let Some(seat) = self.seats.get_mut(usize::from(device.0)) {
                     seat.mailbox = None;
                 }
+                self.lost(*device);
                 true
             }
-            Output::Found(..) | Output::Fault(..) | Output::Finished(_) => true,
+            Output::Back(_) | Output::Found(..) | Output::Fault(..) | Output::Finished(_) => true,
         }
     }
 
@@ -357,31 +388,141 @@ impl Crew {
                 continue;
             };
             seat.gone = true;
+            self.hung_threads += 1;
             hung.push(Input::Failed { device, why });
         }
         hung
     }
 
-    fn input(&mut self, event: Event) -> Option<Input> {
-        match event {
-            Event::Scanned(device, batch, scan, deadline) => {
-                if let Some(seat) = self.seats.get_mut(usize::from(device.0)) {
-                    seat.heard = Instant::now();
-                    seat.deadline = deadline;
-                }
-                Some(Input::Scanned { device, batch, scan })
-            }
-            Event::GaveBack(device, job, region) => Some(Input::GaveBack { device, job, region }),
-            Event::Failed(device, why) => Some(Input::Failed { device, why }),
-            Event::Gone(device) => {
-                if let Some(seat) = self.seats.get_mut(usize::from(device.0)) {
+    /// A device broke, or could not be opened.
+    fn lost(&mut self, device: DeviceId) {
+        if self.supervisor.standing(device).is_none() {
+            return;
+        }
+        if self.is_wedged() {
+            self.supervisor.give_up(device);
+        }
+        if self.supervisor.lost(device, Instant::now()) == Standing::Gone {
+            self.given_up.push(device);
+        }
+    }
+
+    /// Begins to open devices whose time has come. A thread that still closes its device comes first; one that
+    /// hangs there is left alone.
+    fn reopen_those_due(&mut self, now: Instant) {
+        if self.stop.is_requested() {
+            return;
+        }
+        let due: Vec<DeviceId> = self.supervisor.due(now).collect();
+        for device in due {
+            let Some(seat) = self.seats.get_mut(usize::from(device.0)) else { continue };
+            if !seat.gone {
+                let silent = now.saturating_duration_since(seat.heard);
+                if silent > seat.deadline + STOP_DEADLINE {
                     seat.gone = true;
+                    self.hung_threads += 1;
                 }
-                None
+                continue;
             }
+            let Some(reopen) = seat.reopen.clone() else { continue };
+            let (mailbox, orders) = channel();
+            seat.next_mailbox = Some(mailbox);
+            seat.life += 1;
+            seat.gone = false;
+            let (life, pace) = (seat.life, seat.setting.pace);
+            self.supervisor.opening(device);
+            spawn(device, life, &self.waker.events, move |voice| {
+                hand::reopen(voice, &reopen, pace, &orders);
+            });
+        }
+    }
+
+    /// Deals with what a device's thread says.
+    fn hear(&mut self, event: Event) -> Vec<Output> {
+        let (device, life, told) = match event {
+            Event::Device(device, life, told) => (device, life, told),
             Event::Woken => {
                 self.waker.told.store(false, Ordering::Release);
-                None
+                return Vec::new();
+            }
+        };
+        let Some(seat) = self.seats.get_mut(usize::from(device.0)) else { return Vec::new() };
+        if seat.life != life {
+            return Vec::new(); // it was left alone, and its hashes went to others
+        }
+        seat.heard = Instant::now();
+        let input = match told {
+            Told::Scanned(batch, scan, deadline) => {
+                seat.deadline = deadline;
+                Input::Scanned { device, batch, scan }
+            }
+            Told::GaveBack(job, region) => Input::GaveBack { device, job, region },
+            Told::Failed(why) => Input::Failed { device, why },
+            Told::Gone => {
+                seat.gone = true;
+                return Vec::new();
+            }
+            Told::Refused(why) => {
+                seat.next_mailbox = None;
+                self.lost(device);
+                let mut outputs =
+                    vec![Output::Dismiss(device, format!("it cannot be opened: {why}"))];
+                outputs.extend(self.tell(Input::Tick));
+                return outputs;
+            }
+            Told::Opened(info) => return self.back(device, info),
+        };
+        self.tell(input)
+    }
+
+    /// A device is open again, and does what it would do if it had never been away.
+    fn back(&mut self, device: DeviceId, info: DeviceInfo) -> Vec<Output> {
+        let Some(seat) = self.seats.get_mut(usize::from(device.0)) else { return Vec::new() };
+        let (width, setting) = (info.width, seat.setting);
+        seat.info = info;
+        seat.deadline = BATCH_DEADLINE;
+        seat.mailbox = seat.next_mailbox.take();
+        self.supervisor.opened(device, Instant::now());
+        self.post(device, Order::Pace(setting.pace));
+        let duty = (!setting.is_paused).then_some(setting.pace.duty);
+        let mut outputs = Vec::new();
+        for input in [Input::Joined(device, width), Input::Allow(device, duty)] {
+            outputs.extend(self.tell(input));
+        }
+        outputs
+    }
+}
+
+/// A thread for a device. Without one the device has broken.
+fn spawn(
+    device: DeviceId,
+    life: u32,
+    events: &Sender<Event>,
+    body: impl FnOnce(&Voice) + Send + 'static,
+) {
+    let voice = Voice { device, life, events: events.clone() };
+    let thread = thread::Builder::new().name(device.to_string());
+    let spawned: io::Result<_> = thread.spawn(move || body(&voice));
+    if let Err(error) = spawned {
+        // The crew holds the other end, so both arrive.
+        let why = Told::Failed(format!("no thread for it: {error}"));
+        for told in [why, Told::Gone] {
+            let _ = events.send(Event::Device(device, life, told));
+        }
+    }
+}
+
+impl Drop for Crew {
+    /// Lets the threads close their devices; one that hangs is left alone.
+    fn drop(&mut self) {
+        for seat in &mut self.seats {
+            (seat.mailbox, seat.next_mailbox) = (None, None);
+        }
+        let deadline = Instant::now() + STOP_DEADLINE;
+        while self.seats.iter().any(|seat| !seat.gone) {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(event) => drop(self.hear(event)),
+                Err(_) => return,
             }
         }
     }
@@ -391,84 +532,5 @@ impl Flow {
     /// Ends if either does.
     pub(super) fn or(self, other: Self) -> Self {
         if self == Self::End { self } else { other }
-    }
-}
-
-impl Drop for Crew {
-    /// Lets the threads close their devices; one that hangs is left alone.
-    fn drop(&mut self) {
-        for seat in &mut self.seats {
-            seat.mailbox = None;
-        }
-        let deadline = Instant::now() + STOP_DEADLINE;
-        while self.seats.iter().any(|seat| !seat.gone) {
-            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(event) => drop(self.input(event)),
-                Err(_) => return,
-            }
-        }
-    }
-}
-
-/// A device's thread. A panic in the device ends the device, not the process.
-fn occupy(id: DeviceId, driver: Driver, orders: &Receiver<Order>, events: &Sender<Event>) {
-    let ended = catch_unwind(AssertUnwindSafe(|| drive(id, driver, orders, events)));
-    // Nobody listens any more when the crew was dropped.
-    if ended.is_err() {
-        let _ = events.send(Event::Failed(id, "its driver thread panicked".to_owned()));
-    }
-    let _ = events.send(Event::Gone(id));
-}
-
-fn drive(id: DeviceId, mut driver: Driver, orders: &Receiver<Order>, events: &Sender<Event>) {
-    // Since when the device does nothing.
-    let mut free = Instant::now();
-    loop {
-        // Without work the thread sleeps until there is some; between two batches while the device shall rest.
-        let mut order = if driver.is_idle() {
-            let Ok(order) = orders.recv() else { return };
-            Some(order)
-        } else {
-            let rest = driver.rest();
-            if rest.is_zero() { None } else { orders.recv_timeout(rest).ok() }
-        };
-        loop {
-            match order.take().map_or_else(|| orders.try_recv(), Ok) {
-                Ok(order) => obey(id, &mut driver, order, events),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return,
-            }
-        }
-        driver.rested(free.elapsed());
-        free = Instant::now();
-        if !driver.rest().is_zero() {
-            continue; // an order cut the rest short
-        }
-        match driver.step() {
-            Ok(None) => {}
-            Ok(Some((batch, scan))) => {
-                let _ = events.send(Event::Scanned(id, batch, scan, driver.deadline()));
-            }
-            Err(error) => {
-                let _ = events.send(Event::Failed(id, error.to_string()));
-                return;
-            }
-        }
-        free = Instant::now();
-    }
-}
-
-fn obey(id: DeviceId, driver: &mut Driver, order: Order, events: &Sender<Event>) {
-    let dropped = match order {
-        Order::Work(assignment) => return driver.accept(assignment),
-        Order::Pace(pace) => return driver.set_pace(pace),
-        Order::Abandon(job) => {
-            driver.abandon(job).into_iter().map(|region| (job, region)).collect()
-        }
-        Order::Recall => driver.recall(),
-    };
-    for (job, region) in dropped {
-        // Nobody listens any more when the crew was dropped.
-        let _ = events.send(Event::GaveBack(id, job, region));
     }
 }

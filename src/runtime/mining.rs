@@ -15,6 +15,7 @@ use super::{Crew, Flow, Stop};
 use crate::chain;
 use crate::engine::governor;
 use crate::engine::outbox::{Outbox, Pending};
+use crate::engine::supervisor::Standing;
 use crate::engine::{DeviceId, Input, Output};
 use crate::limits::{JOBS_REMEMBERED, SHARES_SOUGHT, STOP_DEADLINE};
 use crate::source::failover::Failover;
@@ -92,6 +93,10 @@ pub enum News<'n> {
     Fault(DeviceId, &'n str),
     /// A device gets no more work.
     Dismissed(DeviceId, &'n str),
+    /// A device broke, and is opened again.
+    Lost(DeviceId, &'n str, Standing),
+    /// It is open again, and works.
+    Back(DeviceId),
     /// Devices were paused, or are not any more.
     Governed(&'n governor::Status),
     /// The share log cannot be written; mining goes on without.
@@ -107,6 +112,8 @@ pub enum Ending {
     Enough,
     /// No device is left.
     NoDevice,
+    /// No device is left, and drivers hang: only a restart of the program helps.
+    Wedged,
     /// No source can be used, and it shall not be tried again.
     NoSource(String),
 }
@@ -185,7 +192,7 @@ impl Mining {
                 return Ending::Enough;
             }
             if !self.crew.can_work() {
-                return Ending::NoDevice;
+                return if self.crew.is_wedged() { Ending::Wedged } else { Ending::NoDevice };
             }
             if let Some(why) = self.is_without_source() {
                 return Ending::NoSource(why);
@@ -293,7 +300,13 @@ impl Mining {
             match output {
                 Output::Found(device, share) => self.found(device, &share, observe),
                 Output::Fault(device, why) => self.tell(News::Fault(device, &why), observe),
-                Output::Dismiss(device, why) => self.tell(News::Dismissed(device, &why), observe),
+                Output::Dismiss(device, why) => match self.crew.standing(device) {
+                    None | Some(Standing::Gone) => {
+                        self.tell(News::Dismissed(device, &why), observe);
+                    }
+                    Some(standing) => self.tell(News::Lost(device, &why, standing), observe),
+                },
+                Output::Back(device) => self.tell(News::Back(device), observe),
                 Output::Finished(report) if report.complete => {
                     self.net.tell(report.job.source, Command::Exhausted(report.job));
                 }

@@ -2,6 +2,7 @@
 
 mod control;
 mod crew;
+mod hand;
 pub mod mining;
 pub mod net;
 pub mod sensors;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use control::Control;
 pub use crew::{Crew, Flow, Notice, Waker};
+pub use hand::Reopen;
 
 /// A request to stop, which can be made from a signal handler's thread.
 #[derive(Debug, Clone, Default)]

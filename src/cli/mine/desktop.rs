@@ -5,7 +5,7 @@ use crate::cli::team::{self, Measured};
 use crate::cli::{Failure, options::TeamOptions};
 use crate::device::Device;
 use crate::engine::DeviceId;
-use crate::runtime::{Control, Crew, Stop};
+use crate::runtime::{Control, Crew, Reopen, Stop};
 use crate::work::Duty;
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,8 @@ pub(super) struct Governed {
     pub(super) speeds: Vec<f64>,
     /// The most headers that one of them takes at once.
     pub(super) widest: u32,
+    /// How each is opened again.
+    pub(super) reopen: Vec<Reopen>,
 }
 
 impl DesktopOptions {
@@ -43,10 +45,11 @@ impl DesktopOptions {
             control.join(id, *profile, self.gpu_share);
         }
         let speeds = measured.iter().map(|measured| measured.rate).collect();
+        let reopen = measured.iter().map(|measured| measured.reopen.clone()).collect();
         let devices: Vec<Box<dyn Device>> = measured.into_iter().map(|one| one.device).collect();
         let widest = devices.iter().map(|device| device.info().width.most).max().unwrap_or(1);
         let mut crew = Crew::new(devices, Profile::Desktop.batch_time(), stop.clone());
         crew.obey(control.clone());
-        Ok(Governed { crew, speeds, widest })
+        Ok(Governed { crew, speeds, widest, reopen })
     }
 }

@@ -21,7 +21,7 @@ use crate::work::{Share, rate};
 
 pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Failure> {
     let summary_file = args.summary_file()?;
-    let Governed { crew, speeds, widest } = args.desktop.open(&args.options, control, stop)?;
+    let Governed { crew, speeds, widest, .. } = args.desktop.open(&args.options, control, stop)?;
     let mut replay = Replay::new(speeds.iter().sum(), widest, fastrand::Rng::new());
     let mut run = Run {
         args,

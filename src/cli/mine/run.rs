@@ -13,13 +13,14 @@ use super::screen::{self, Show};
 use super::tell::{self, Teller};
 use super::{Args, lines, write_summary};
 use crate::cli::{Exit, Failure, output};
+use crate::engine::DeviceId;
 use crate::engine::outbox::Counts;
 use crate::pool::{Options, Server};
 use crate::runtime::mining::{Ending, Mining, News, Outcome};
 use crate::runtime::net::Net;
 use crate::runtime::service::{self, Pulse};
 use crate::runtime::share_log::ShareLog;
-use crate::runtime::snapshot::{FoundWork, Snapshot, Source, State};
+use crate::runtime::snapshot::{Device, FoundWork, Health, Snapshot, Source, State};
 use crate::runtime::{Control, Flow, Stop};
 use crate::source::failover::Failover;
 use crate::source::location::{Location, Stratum};
@@ -38,7 +39,11 @@ pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Fai
     let mut sources = args.sources.clone();
     let mut connections = lines::lines(args, &sources, &state)?;
     let share_log = share_log(args, &state)?;
-    let Governed { crew, speeds, .. } = args.desktop.open(&args.options, control, stop)?;
+    let Governed { mut crew, speeds, reopen, .. } =
+        args.desktop.open(&args.options, control, stop)?;
+    for (device, reopen) in (0..).map(DeviceId).zip(reopen) {
+        crew.supervise(device, reopen);
+    }
     let speed: f64 = speeds.iter().sum();
     tell::devices(args, &crew, &speeds)?;
     let practice = Stop::default();
@@ -72,6 +77,12 @@ pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Fai
     match outcome.ending {
         Ending::Enough => Ok(()),
         Ending::NoDevice => Err(Failure::no_device("no device is left")),
+        Ending::Wedged => Err(Failure {
+            exit: Exit::Wedged,
+            message: "no device is left, and drivers hang in calls that never end: start adit again, as \
+                      systemd does by itself; where that does not help, only a restart of the machine does"
+                .to_owned(),
+        }),
         Ending::NoSource(why) => {
             Err(Failure { exit: Exit::NoSource, message: format!("no source can be used: {why}") })
         }
@@ -166,7 +177,9 @@ fn observe(
 
 /// Whether the service manager shall hear that the run goes on.
 fn lives(pulse: &mut Pulse, snapshot: &Snapshot) -> bool {
-    let is_idle = snapshot.run.state != State::Mining;
+    // Devices that are being opened again test nothing, and no restart would bring them back sooner.
+    let is_away = |device: &Device| matches!(device.health, Health::Away | Health::Gone);
+    let is_idle = snapshot.run.state != State::Mining || snapshot.devices.iter().all(is_away);
     pulse.is_due(snapshot.run.hashes_per_second.now, is_idle, Instant::now())
 }
 

@@ -12,6 +12,7 @@ use crate::chain::payout::{Chain, Coinbase, Payout};
 use crate::cli::{Failure, output};
 use crate::device::DeviceInfo;
 use crate::engine::outbox::Pending;
+use crate::engine::supervisor::Standing;
 use crate::engine::{DeviceId, governor};
 use crate::runtime::Crew;
 use crate::runtime::mining::News;
@@ -98,6 +99,16 @@ enum Event<'e> {
         device: u16,
         why: &'e str,
     },
+    /// A device broke, and is opened again.
+    Lost {
+        device: u16,
+        why: &'e str,
+        reopened_in_seconds: Option<f64>,
+    },
+    /// It works again.
+    Back {
+        device: u16,
+    },
     Governed {
         #[serde(flatten)]
         status: &'e governor::Status,
@@ -146,6 +157,27 @@ pub(super) fn dismissed(args: &Args, device: DeviceId, why: &str) -> Result<(), 
     Ok(())
 }
 
+/// A device broke, and is opened again.
+fn lost(args: &Args, device: DeviceId, why: &str, standing: Standing) -> Result<(), Failure> {
+    let now = Instant::now();
+    if args.json {
+        let until = standing.until().map(|until| until.saturating_duration_since(now));
+        let reopened_in_seconds = until.map(|until| until.as_secs_f64());
+        return output::json(&Event::Lost { device: device.0, why, reopened_in_seconds });
+    }
+    let back = standing.in_words(now).unwrap_or_default();
+    output::note(format_args!("{device}: {}; {back}", text::clean(why)));
+    Ok(())
+}
+
+/// A device is open again.
+fn back(args: &Args, device: DeviceId) -> Result<(), Failure> {
+    if args.json {
+        return output::json(&Event::Back { device: device.0 });
+    }
+    output::line(format_args!("{device} passed its self-test and works again"))
+}
+
 /// Devices were paused, or are not any more.
 pub(super) fn governed(args: &Args, status: &governor::Status) -> Result<(), Failure> {
     if args.json {
@@ -190,6 +222,8 @@ impl<'t> Teller<'t> {
             }
             News::Fault(device, why) => fault(self.args, *device, why),
             News::Dismissed(device, why) => dismissed(self.args, *device, why),
+            News::Lost(device, why, standing) => lost(self.args, *device, why, *standing),
+            News::Back(device) => back(self.args, *device),
             News::Governed(status) => governed(self.args, status),
             News::ShareLog(error) => self.warn(
                 None,

@@ -297,3 +297,33 @@ fn a_job_that_the_ledger_cannot_cut_any_further_ends() {
     assert!(!report.complete);
     assert_eq!(report.tally.scanned, LEDGER_INTERVALS as u64 / 2);
 }
+
+#[test]
+fn a_job_waits_for_a_device_that_comes_back_and_its_account_goes_on() {
+    let (job, _) = easy_job(1);
+    let mut table = Table::new(job);
+    table.tell(Input::Returns(A, true));
+    let first = table.first(A, 256);
+    table.report(A, first, &[], Coverage::Partial { why: "a lost dispatch".to_owned() });
+    let broken = |device| Input::Failed { device, why: "lost".to_owned() };
+    table.tell(broken(B));
+    let outputs = table.tell(broken(A));
+    assert!(matches!(outputs[..], [Output::Dismiss(A, _)]), "the job waits: {outputs:?}");
+    let tally = table.account().0;
+    assert_eq!((tally.held, table.engine.jobs[0].ledger.free()), (0, 1 << 16));
+    let outputs = table.tell(Input::Joined(A, Width::ONE));
+    assert!(matches!(outputs[..], [Output::Back(A), Output::Assign(A, _)]), "{outputs:?}");
+    let account = table.engine.device_accounts()[&A];
+    assert_eq!(account.faults, 1, "what it did before is not forgotten");
+    // Its mistakes since then decide, and hashes that it held before are not its own.
+    for _ in 0..FAULTS_PER_DEVICE {
+        let outputs = table.report(A, first, &[], Coverage::Full);
+        if table.engine.device_accounts()[&A].faults > FAULTS_PER_DEVICE {
+            assert!(outputs.iter().any(|output| matches!(output, Output::Dismiss(A, _))));
+        }
+    }
+    // It is not to come back: the job ends.
+    table.tell(broken(A));
+    let outputs = table.tell(Input::Returns(A, false));
+    assert!(matches!(&outputs[..], [Output::Finished(report)] if !report.complete), "{outputs:?}");
+}

@@ -38,6 +38,7 @@ impl Stream {
                 }
                 Output::Abandon(job) => self.abandoned.push(job),
                 Output::Recall(device) => panic!("{device} is not paused"),
+                Output::Back(device) => panic!("{device} never left"),
                 Output::Found(_, share) => shares.push(share),
                 Output::Finished(report) => self.reports.push(report),
                 Output::Fault(_, why) | Output::Dismiss(_, why) => panic!("{why}"),

@@ -241,6 +241,7 @@ impl World {
                     self.seat(device).is_open = false;
                     self.story.dismissed.push((device, why));
                 }
+                Output::Back(device) => panic!("{device} never left"),
                 Output::Found(device, share) => self.story.shares.push((device, share)),
                 Output::Fault(device, why) => self.story.faults.push((device, why)),
                 Output::Finished(finished) => report = Some(finished),

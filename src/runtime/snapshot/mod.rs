@@ -176,6 +176,8 @@ pub enum Health {
     Well,
     /// It made a mistake in the last ten minutes.
     Sick,
+    /// It broke, and is opened again.
+    Away,
     /// It gets no more work.
     Gone,
 }
@@ -383,7 +385,7 @@ macro_rules! display_as_serialised {
 
 display_as_serialised! {
     State: Mining = "mining", Paused = "paused", Waiting = "waiting", Ended = "ended";
-    Health: Well = "well", Sick = "sick", Gone = "gone";
+    Health: Well = "well", Sick = "sick", Away = "away", Gone = "gone";
     Link: Standby = "standby", Connecting = "connecting", Ready = "ready", Mining = "mining", NoWork = "no_work",
         Down = "down";
     Level: Info = "info", Warning = "warning", Error = "error";

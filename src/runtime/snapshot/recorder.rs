@@ -70,6 +70,8 @@ struct DeviceNotes {
     /// When it made its last mistake.
     faulty: Option<Instant>,
     is_gone: bool,
+    /// It is opened again.
+    is_away: bool,
 }
 
 struct SourceNotes {
@@ -112,6 +114,7 @@ impl Recorder {
             why: None,
             faulty: None,
             is_gone: false,
+            is_away: false,
         };
         let source = |name: &String| SourceNotes {
             name: name.clone(),
@@ -151,9 +154,26 @@ impl Recorder {
                     notes.why = Some(cut(why));
                     notes.faulty = Some(now.at);
                     notes.is_gone |= is_gone;
+                    notes.is_away &= !is_gone;
                 }
                 let level = if is_gone { Level::Error } else { Level::Warning };
                 self.write(level, (None, Some(*device)), why, now);
+            }
+            News::Lost(device, why, standing) => {
+                let back = standing.in_words(now.at).unwrap_or_default();
+                let text = format!("{why}; {back}");
+                if let Some(notes) = self.devices.get_mut(usize::from(device.0)) {
+                    notes.why = Some(cut(&text));
+                    notes.faulty = Some(now.at);
+                    notes.is_away = true;
+                }
+                self.write(Level::Error, (None, Some(*device)), &text, now);
+            }
+            News::Back(device) => {
+                if let Some(notes) = self.devices.get_mut(usize::from(device.0)) {
+                    notes.is_away = false;
+                }
+                self.write(Level::Info, (None, Some(*device)), "it works again", now);
             }
             News::ShareLog(error) => {
                 let text = format!("the share log cannot be written: {error}");
@@ -258,6 +278,7 @@ impl Recorder {
                 kernel: info.kernel,
                 health: match notes.faulty {
                     _ if notes.is_gone => Health::Gone,
+                    _ if notes.is_away => Health::Away,
                     Some(since) if is_sick(since) => Health::Sick,
                     _ => Health::Well,
                 },

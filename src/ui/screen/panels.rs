@@ -142,7 +142,7 @@ pub(super) fn devices(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
     let health = |device: &Device| match device.health {
         Health::Well => GOOD,
         Health::Sick => DOUBTFUL,
-        Health::Gone => BAD,
+        Health::Away | Health::Gone => BAD,
     };
     let wrong = |device: &Device| if device.wrong_hits > 0 { BAD } else { Style::new() };
     let why = |device: &Device| device.why.as_deref().map(clean).unwrap_or_default();

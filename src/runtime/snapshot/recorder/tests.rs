@@ -4,6 +4,7 @@ use crate::device::Device as _;
 use crate::device::sim::Sim;
 use crate::engine::Quantiles;
 use crate::engine::governor::{Asker, Event as Governed, Governor};
+use crate::engine::supervisor::Standing;
 use crate::runtime::snapshot::BatchSeconds;
 use crate::source::{Down, Remedy};
 use crate::work::{Duty, Job, JobId, Nonces, Profile, Rolls};
@@ -238,4 +239,21 @@ fn who_is_paused_and_why_is_shown() {
     governor.handle(Governed::Resume(Asker::Signal), world.now.at);
     world.books.governed = governor.status();
     assert_eq!(world.snapshot().run.state, State::Mining);
+}
+
+#[test]
+fn a_device_that_is_opened_again_is_away_and_then_sick_for_a_while() {
+    let mut world = World::new();
+    let until = world.now.at + Duration::from_secs(5);
+    world.hear(&News::Lost(CARD, "the device is lost", Standing::Waiting(until)));
+    let snapshot = world.snapshot();
+    assert_eq!(snapshot.devices[0].health, Health::Away);
+    let why = "the device is lost; it is opened again in 5s";
+    assert_eq!(snapshot.devices[0].why.as_deref(), Some(why));
+    assert_eq!(snapshot.log.back().map(|line| line.text.as_str()), Some(why));
+    world.hear(&News::Back(CARD));
+    assert_eq!(world.snapshot().devices[0].health, Health::Sick);
+    world.hear(&News::Lost(CARD, "again", Standing::Waiting(until)));
+    world.hear(&News::Dismissed(CARD, "it cannot be opened"));
+    assert_eq!(world.snapshot().devices[0].health, Health::Gone);
 }
