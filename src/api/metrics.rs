@@ -68,6 +68,25 @@ const FAMILIES: &[Family] = &[
         GAUGE,
         |s, to| to.add(vec![], flag(s.run.found_work.disagrees)),
     ),
+    family("adit_power_watts", "Power of all devices, where all tell it.", GAUGE, |s, to| {
+        to.known(vec![], s.run.outlook.power_watts);
+    }),
+    family("adit_joules_per_gigahash", "Energy for 10^9 hashes.", GAUGE, |s, to| {
+        to.known(vec![], s.run.outlook.joule_per_gigahash);
+    }),
+    family(
+        "adit_expected_seconds",
+        "Time between two shares and between two blocks, on average at the rate of the last minute.",
+        GAUGE,
+        |s, to| {
+            let outlook = &s.run.outlook;
+            for (what, seconds) in
+                [("share", outlook.seconds_per_share), ("block", outlook.seconds_per_block)]
+            {
+                to.known(vec![("of", what.to_owned())], seconds);
+            }
+        },
+    ),
     family("adit_hashes_assigned", "Hashes that a device had at some time.", COUNTER, |s, to| {
         to.add(vec![], count(s.hashes.assigned));
     }),

@@ -9,8 +9,8 @@ use crate::engine::governor::DeviceStatus;
 use crate::engine::outbox::Counts;
 use crate::engine::{DeviceId, Reason};
 use crate::runtime::snapshot::{
-    BatchSeconds, Device, FoundWork, Hashes, Health, Latency, Level, Line, Link, Rates, Run,
-    Sensed, Shared, Snapshot, Source, State,
+    BatchSeconds, Cost, Device, FoundWork, Hashes, Health, Latency, Level, Line, Link, Outlook,
+    Rates, Run, Sensed, Shared, Snapshot, Source, State,
 };
 use crate::work::{Duty, Profile, SourceId, Ticket, Verdict};
 
@@ -35,6 +35,13 @@ pub(super) fn snapshot() -> Snapshot {
             paused: BTreeSet::new(),
             hashes_per_second: rates(3e7),
             found_work: found(3e7),
+            outlook: Outlook {
+                power_watts: Some(150.0),
+                joule_per_gigahash: Some(5000.0),
+                cost_per_day: Some(Cost { amount: 1.08, currency: "EUR".to_owned() }),
+                seconds_per_share: Some(72.0),
+                seconds_per_block: Some(2e16),
+            },
         },
         devices: vec![device(0, Some(61.5)), device(1, None)],
         sources: vec![source(0, shares), source(1, Counts::default())],
@@ -111,6 +118,7 @@ fn device(number: u16, temperature: Option<f64>) -> Device {
             profile: Profile::Desktop,
             batch_seconds: 0.012,
             gpu_share: Duty::of(0.5),
+            held_back: BTreeSet::new(),
         }),
         health: if temperature.is_some() { Health::Well } else { Health::Gone },
         why: temperature.is_none().then(|| "lost".to_owned()),

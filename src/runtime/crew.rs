@@ -12,7 +12,7 @@ use super::hand::{self, Event, Order, Reopen, Told, Voice};
 use super::{Control, Stop};
 use crate::device::driver::Driver;
 use crate::device::{Device, DeviceInfo};
-use crate::engine::governor::{Setting, Status};
+use crate::engine::governor::{self, Sensed, Setting, Status};
 use crate::engine::supervisor::{Standing, Supervisor};
 use crate::engine::{
     Account, Counters, DeviceAccount, DeviceId, Engine, Input, JobReport, Output, Tally,
@@ -176,6 +176,13 @@ impl Crew {
         self.control = Some(control);
         // With no job yet nothing is said to this.
         self.govern();
+    }
+
+    /// The sensors of a device were read.
+    pub fn sense(&self, device: DeviceId, sensed: Sensed) {
+        if let Some(control) = &self.control {
+            control.handle(governor::Event::Sensed(device, sensed));
+        }
     }
 
     /// How the devices are governed.

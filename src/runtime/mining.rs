@@ -13,6 +13,7 @@ use super::share_log::ShareLog;
 use super::snapshot::{self, Books, Moment, Recorder, Snapshot, Viewer};
 use super::{Crew, Flow, Stop};
 use crate::chain;
+use crate::device::sensors::Reading;
 use crate::engine::governor;
 use crate::engine::outbox::{Outbox, Pending};
 use crate::engine::supervisor::Standing;
@@ -20,7 +21,7 @@ use crate::engine::{DeviceId, Input, Output};
 use crate::limits::{JOBS_REMEMBERED, SHARES_SOUGHT, STOP_DEADLINE};
 use crate::source::failover::Failover;
 use crate::source::{Down, Event, Remedy, Work};
-use crate::work::{Job, Share, SourceId, Ticket, Verdict, rate};
+use crate::work::{Job, Price, Share, SourceId, Ticket, Verdict, rate};
 
 /// How often sources hear how fast we are.
 const RATE_EVERY: Duration = Duration::from_secs(10);
@@ -165,6 +166,11 @@ impl Mining {
         self.snapshots.subscribe()
     }
 
+    /// What energy costs, for what is told of the run.
+    pub fn set_price(&mut self, price: Option<Price>) {
+        self.recorder.set_price(price);
+    }
+
     /// Tells the sources how fast the devices are, before that is measured in the run.
     pub fn expect(&mut self, hashes_per_second: f64) {
         self.speed = hashes_per_second;
@@ -227,11 +233,16 @@ impl Mining {
             weight: desk.weight,
         };
         let devices = self.crew.device_accounts();
+        let readings: Vec<Reading> =
+            (0..devices.len()).map(|device| self.gauges.reading(device, now.at)).collect();
+        for (device, reading) in (0..).map(DeviceId).zip(&readings) {
+            let sensed =
+                governor::Sensed { temperature_c: reading.temperature_c, power_w: reading.power_w };
+            self.crew.sense(device, sensed);
+        }
         let books = Books {
             accounts: self.crew.accounts(),
-            readings: (0..devices.len())
-                .map(|device| self.gauges.reading(device, now.at))
-                .collect(),
+            readings,
             devices,
             desks: (0..).map(SourceId).zip(&self.desks).map(desk).collect(),
             total: self.outbox.total(),

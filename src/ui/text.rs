@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::device::DeviceInfo;
 use crate::engine::Reason;
 use crate::engine::outbox::Counts;
-use crate::runtime::snapshot::FoundWork;
+use crate::runtime::snapshot::{Cost, FoundWork, Outlook};
 
 /// Units of rates, each a thousand of the one before.
 pub(crate) const RATE_UNITS: [&str; 5] = ["H/s", "kH/s", "MH/s", "GH/s", "TH/s"];
@@ -126,6 +126,58 @@ pub fn time(elapsed: Duration) -> String {
     }
 }
 
+/// A time of any length with one unit, for what happens once in so long: `14 s`, `12 days`, `3,120 years`.
+#[must_use]
+pub fn long_time(seconds: f64) -> String {
+    const DAY: f64 = 86_400.0;
+    const YEAR: f64 = 365.25 * DAY;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and far below 2^64 years"
+    )]
+    let whole = |value: f64, unit: &str| counted(value.round() as u64, unit);
+    match seconds {
+        ..172_800.0 => time(Duration::try_from_secs_f64(seconds).unwrap_or_default()),
+        _ if seconds < 2.0 * YEAR => whole(seconds / DAY, "day"),
+        _ if seconds < 1e9 * YEAR => whole(seconds / YEAR, "year"),
+        _ => "more than a billion years".to_owned(),
+    }
+}
+
+/// What a run may expect and what it takes, as far as that is known: `a share every 14 s, a block once in 3,120 years
+/// (1 in 1,139,580 a day); 42.6 J for 10^9 hashes, 10.44 EUR a day`.
+#[must_use]
+pub fn outlook(outlook: &Outlook) -> Option<String> {
+    let share = outlook.seconds_per_share.map(|time| format!("a share every {}", long_time(time)));
+    let block = outlook.seconds_per_block.map(|time| {
+        // Finds are independent of each other, so the time until one is exponential.
+        let chance = -(-86_400.0 / time).exp_m1();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "positive; the cast saturates"
+        )]
+        let odds = match chance {
+            ..0.5 => format!(" (1 in {} a day)", count((1.0 / chance).round() as u64)),
+            _ => String::new(),
+        };
+        format!("a block once in {}{odds}", long_time(time))
+    });
+    let energy = outlook.joule_per_gigahash.map(|energy| format!("{energy:.1} J for 10^9 hashes"));
+    let cost = outlook.cost_per_day.as_ref().map(|Cost { amount, currency }| {
+        let space = if currency.is_empty() { "" } else { " " };
+        format!("{amount:.2}{space}{} a day", clean(currency))
+    });
+    let join = |parts: [Option<String>; 2]| {
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    };
+    let parts: Vec<String> =
+        [join([share, block]), join([energy, cost])].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 /// A device in a line: name, kind, backend, PCI address and kernel.
 #[must_use]
 pub fn device(info: &DeviceInfo) -> String {
@@ -187,6 +239,31 @@ mod tests {
         assert_eq!(time(Duration::from_millis(3240)), "3.2 s");
         assert_eq!(time(Duration::from_secs(245)), "4 min 05 s");
         assert_eq!(time(Duration::from_secs(7850)), "2 h 10 min");
+    }
+
+    #[test]
+    fn an_outlook_says_what_is_known_in_plain_words() {
+        assert_eq!(outlook(&Outlook::default()), None);
+        let known = Outlook {
+            power_watts: Some(435.0),
+            joule_per_gigahash: Some(42.64),
+            cost_per_day: Some(Cost { amount: 3.132, currency: "EUR".to_owned() }),
+            seconds_per_share: Some(14.2),
+            seconds_per_block: Some(3120.0 * 365.25 * 86_400.0),
+        };
+        let text = "a share every 14.2 s, a block once in 3,120 years (1 in 1,139,581 a day); \
+                    42.6 J for 10^9 hashes, 3.13 EUR a day";
+        assert_eq!(outlook(&known).as_deref(), Some(text));
+        let soon = Outlook { seconds_per_block: Some(7200.0), ..Outlook::default() };
+        assert_eq!(outlook(&soon).as_deref(), Some("a block once in 2 h 00 min"));
+        for (seconds, text) in [
+            (0.05, "50 ms"),
+            (3.0 * 86_400.0, "3 days"),
+            (1e9, "32 years"),
+            (1e30, "more than a billion years"),
+        ] {
+            assert_eq!(long_time(seconds), text);
+        }
     }
 
     #[test]

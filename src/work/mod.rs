@@ -5,6 +5,7 @@
 mod batch;
 mod job;
 mod pace;
+mod price;
 mod rate;
 mod region;
 mod rolls;
@@ -16,6 +17,7 @@ mod width;
 pub use batch::{Assignment, Batch, Coverage, DeviceSpan, Filter, Scan};
 pub use job::{Job, JobId, Share, SourceId};
 pub use pace::{Duty, Pace, Profile};
+pub use price::Price;
 pub use rate::{Speed, rate};
 pub use region::{Hit, Region};
 pub use rolls::{Coinbase, Rolls, RollsError};

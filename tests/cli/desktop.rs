@@ -1,6 +1,6 @@
 //! What keeps the desktop usable while adit mines.
 
-use crate::refused;
+use crate::{adit, refused};
 
 #[cfg(target_os = "linux")]
 mod paused {
@@ -42,6 +42,53 @@ mod paused {
             assert_eq!(run.child.wait().unwrap().code(), Some(130));
         }
     }
+}
+
+/// A day that is neither today nor the one before or after, wherever the clock stands.
+fn a_day_far_from_now() -> &'static str {
+    let today = jiff::ZonedDateTime::now().date().weekday().to_monday_zero_offset();
+    ["thu", "fri", "sat", "sun", "mon", "tue", "wed"][usize::try_from(today).unwrap()]
+}
+
+#[test]
+fn outside_of_its_schedule_a_run_waits_and_says_until_when() {
+    let schedule = format!("{} 10:00-11:00", a_day_far_from_now());
+    let mine = ["mine", "--device", "cpu", "--for", "2s", "--plain", "--schedule", &schedule];
+    let output = adit(&mine).output().unwrap();
+    assert!(output.status.success());
+    let [out, errors] = [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said));
+    assert!(out.contains("paused: --schedule says so"), "{out}");
+    assert!(out.contains("0 shares accepted") && out.contains("scanned 0 of"), "{out}");
+    assert!(errors.contains("mining begins") && errors.contains("10:00"), "{errors}");
+}
+
+#[test]
+fn a_limit_without_its_sensor_is_said_and_does_nothing() {
+    let limits = ["--max-temp", "109C", "--max-power", "9999W"];
+    let mine = ["mine", "--device", "cpu", "--for", "12s", "--plain"];
+    let output = adit(&[&mine[..], &limits].concat()).output().unwrap();
+    assert!(output.status.success());
+    let [out, errors] = [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said));
+    // Of a processor's sensors this machine may have some; what is not told is said once.
+    assert!(errors.matches("--max-temp does nothing").count() <= 1, "{errors}");
+    assert!(errors.matches("--max-power does nothing").count() <= 1, "{errors}");
+    assert!(!out.contains("scanned 0 of"), "{out}");
+}
+
+#[test]
+fn limits_schedules_and_prices_that_make_no_sense_are_refused() {
+    for (option, value, way_out) in [
+        ("--max-temp", "hot", "such as 80C"),
+        ("--max-temp", "400C", "such as 80C"),
+        ("--max-power", "-3", "such as 200W"),
+        ("--schedule", "always", "22:00-07:00"),
+        ("--price", "cheap", "0.30 EUR/kWh"),
+    ] {
+        let said = refused(&["mine", option, value], 2);
+        assert!(said.contains(way_out), "{option} {value}: {said}");
+    }
+    let said = refused(&["mine", "--source", "replay:", "--max-temp", "80C"], 2);
+    assert!(said.contains("leave out --max-temp"), "{said}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod desktop;
 mod lines;
 mod replay;
 mod run;
+mod schedule;
 mod screen;
 mod tell;
 mod watch;
@@ -22,6 +23,7 @@ use crate::chain::payout::{Chain, Payout, PayoutRule, parse_address};
 use crate::runtime::{Control, Stop, signals};
 use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
+use crate::work::Price;
 use desktop::DesktopOptions;
 pub(super) use lines::password_in;
 use watch::WatchOptions;
@@ -125,6 +127,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     shares: Option<u64>,
 
+    /// What energy costs, such as 0.30/kWh or "0.30 EUR/kWh": then it is told what mining costs in a day, by the
+    /// power that the devices' sensors tell
+    #[arg(long, value_name = "PRICE")]
+    price: Option<Price>,
+
     #[command(flatten)]
     options: TeamOptions,
 
@@ -188,8 +195,11 @@ fn kind(args: &Args) -> Result<Kind, Failure> {
         [Location::Replay] if args.watch.any() => Err(Failure::usage(
             "replay: has no status to show; leave out --http and --api-4028, or mine for a source",
         )),
+        [Location::Replay] if args.desktop.needs_steering() => Err(Failure::usage(
+            "replay: is over soon and knows no limits; leave out --max-temp, --max-power and --schedule, or mine for \
+             a source",
+        )),
         [Location::Replay] => Ok(Kind::Replay),
-
         sources if sources.contains(&Location::Replay) => {
             Err(Failure::usage("replay: is a source of its own; leave it out, or the others"))
         }

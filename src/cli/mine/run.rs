@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::desktop::Governed;
+use super::desktop::{Governed, Steering};
 use super::lines::Named;
 use super::screen::{self, Show};
 use super::tell::{self, Teller};
@@ -59,12 +59,13 @@ pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Fai
     let failover = Failover::new(titles.len(), plan, Instant::now());
     let mut mining = Mining::new(crew, net, failover, &titles, share_log, stop.clone(), args.once);
     mining.expect(speed);
+    mining.set_price(args.price.clone());
     let servers = listeners.serve(&mining.viewer(), control, args.json)?;
     let begun = Instant::now();
     let show = screen::is_wanted(args)
         .then(|| Show::begin(mining.viewer(), control.clone(), stop))
         .transpose()?;
-    let (outcome, told) = observe(args, mining, &named, show.as_ref(), begun);
+    let (outcome, told) = observe(args, mining, &named, show.as_ref(), control, begun);
     // The summary is told on the terminal as it was.
     drop(show);
     practice.request();
@@ -139,6 +140,7 @@ fn observe(
     mining: Mining,
     named: &[Named],
     show: Option<&Show>,
+    control: &Control,
     begun: Instant,
 ) -> (Outcome, Result<(), Failure>) {
     let mut teller = Teller::new(args, named);
@@ -146,6 +148,8 @@ fn observe(
     let (mut shares, mut blocks) = (0, 0);
     let mut pulse = service::patience().map(|patience| Pulse::new(patience, begun));
     service::tell(service::State::Ready);
+    let mut steering = Steering::default();
+    args.desktop.steer(control, &mut steering, None).into_iter().for_each(output::note);
     let outcome = mining.run(|news| {
         if let News::Closed(_, pending, Verdict::Accepted, _) = &news {
             shares += 1;
@@ -153,6 +157,8 @@ fn observe(
         }
         let told = match &news {
             News::Tick(snapshot) => {
+                let notes = args.desktop.steer(control, &mut steering, Some(snapshot));
+                notes.into_iter().for_each(output::note);
                 if pulse.as_mut().is_some_and(|pulse| lives(pulse, snapshot)) {
                     service::tell(service::State::Alive);
                 }

@@ -249,6 +249,9 @@ impl<'t> Teller<'t> {
         self.status = Instant::now();
         let rate = text::rate(snapshot.run.hashes_per_second.one_minute);
         output::line(format_args!("{rate}: {}", text::shares(&snapshot.shares)))?;
+        if let Some(outlook) = text::outlook(&snapshot.run.outlook) {
+            output::line(outlook)?;
+        }
         if snapshot.run.found_work.disagrees {
             output::note(text::disagreement(&snapshot.run.found_work));
         }

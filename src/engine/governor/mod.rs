@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod tests;
+mod thermostat;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,6 +14,10 @@ use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+
+pub use thermostat::{Limits, Sensed};
+
+use thermostat::Thermostat;
 
 use super::DeviceId;
 use crate::work::{Duty, Pace, Profile};
@@ -27,6 +32,12 @@ pub enum Reason {
     Signal,
     /// A program asked for it.
     Api,
+    /// It is not the time to mine.
+    Schedule,
+    /// A device would be hotter than it may be.
+    Temperature,
+    /// A device would take more power than it may.
+    Power,
 }
 
 impl Reason {
@@ -40,6 +51,9 @@ impl fmt::Display for Reason {
             Self::Key => "a key was pressed",
             Self::Signal => "SIGUSR1 was sent, and SIGUSR2 ends it",
             Self::Api => "the API was asked to",
+            Self::Schedule => "--schedule says so",
+            Self::Temperature => "it is too hot for --max-temp",
+            Self::Power => "it takes too much for --max-power",
         })
     }
 }
@@ -53,6 +67,8 @@ pub enum Asker {
     Signal,
     /// A program, through the API.
     Api,
+    /// The clock.
+    Schedule,
 }
 
 impl From<Asker> for Reason {
@@ -61,6 +77,7 @@ impl From<Asker> for Reason {
             Asker::Key => Self::Key,
             Asker::Signal => Self::Signal,
             Asker::Api => Self::Api,
+            Asker::Schedule => Self::Schedule,
         }
     }
 }
@@ -76,6 +93,10 @@ pub enum Event {
     Profile(Option<DeviceId>, Profile),
     /// A device shall work this part of the time; all, where none is named.
     Duty(Option<DeviceId>, Duty),
+    /// All devices shall stay below these limits.
+    Limits(Limits),
+    /// The sensors of a device were read.
+    Sensed(DeviceId, Sensed),
 }
 
 /// What a device shall do now.
@@ -150,8 +171,10 @@ pub struct DeviceStatus {
     pub profile: Profile,
     /// How long its batches shall take.
     pub batch_seconds: f64,
-    /// The part of the time in which it shall work, up to 1.
+    /// The part of the time in which it shall work, up to 1, as far as its limits let it.
     pub gpu_share: Duty,
+    /// Which limits hold it back; empty where none does.
+    pub held_back: BTreeSet<Reason>,
 }
 
 /// The deciding part.
@@ -166,16 +189,25 @@ pub struct Governor {
 struct Seat {
     profile: Profile,
     duty: Duty,
+    thermostat: Thermostat,
+}
+
+impl Seat {
+    /// Why the device is paused, apart from what pauses all.
+    fn paused(&self) -> Option<Reason> {
+        self.thermostat.paused()
+    }
 }
 
 impl Governor {
     /// A device works with this profile and part of the time until it is told otherwise.
     pub fn join(&mut self, device: DeviceId, profile: Profile, duty: Duty) {
-        self.seats.insert(device, Seat { profile, duty });
+        let thermostat = Thermostat::new(Limits::default());
+        self.seats.insert(device, Seat { profile, duty, thermostat });
     }
 
     /// Takes an event. Returns whether anything follows from it.
-    pub fn handle(&mut self, event: Event, _now: Instant) -> bool {
+    pub fn handle(&mut self, event: Event, now: Instant) -> bool {
         match event {
             Event::Pause(asker) => self.paused.insert(asker.into()),
             Event::Resume(Asker::Key) => {
@@ -187,6 +219,13 @@ impl Governor {
             }
             Event::Duty(device, duty) => {
                 self.each(device, |seat| std::mem::replace(&mut seat.duty, duty) != duty)
+            }
+            Event::Limits(limits) => self.each(None, |seat| {
+                seat.thermostat = Thermostat::new(limits);
+                true
+            }),
+            Event::Sensed(device, sensed) => {
+                self.each(Some(device), |seat| seat.thermostat.read(sensed, now))
             }
         }
     }
@@ -201,9 +240,10 @@ impl Governor {
     /// What a device shall do now; `None` for one that is not governed.
     #[must_use]
     pub fn setting(&self, device: DeviceId) -> Option<Setting> {
-        let Seat { profile, duty } = self.seats.get(&device)?;
-        let pace = Pace { batch_time: profile.batch_time(), duty: *duty };
-        Some(Setting { pace, is_paused: !self.paused.is_empty() })
+        let seat = self.seats.get(&device)?;
+        let duty = seat.thermostat.duty(seat.duty);
+        let pace = Pace { batch_time: seat.profile.batch_time(), duty };
+        Some(Setting { pace, is_paused: !self.paused.is_empty() || seat.paused().is_some() })
     }
 
     /// How it all stands.
@@ -211,10 +251,11 @@ impl Governor {
     pub fn status(&self) -> Status {
         let device = |(device, seat): (&DeviceId, &Seat)| DeviceStatus {
             device: *device,
-            paused: self.paused.clone(),
+            paused: self.paused.iter().copied().chain(seat.paused()).collect(),
             profile: seat.profile,
             batch_seconds: seat.profile.batch_time().as_secs_f64(),
-            gpu_share: seat.duty,
+            gpu_share: seat.thermostat.duty(seat.duty),
+            held_back: seat.thermostat.held_back().clone(),
         };
         Status { paused: self.paused.clone(), devices: self.seats.iter().map(device).collect() }
     }

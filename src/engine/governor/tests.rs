@@ -62,3 +62,35 @@ fn profile_and_part_of_the_time_are_those_of_a_device_or_of_all() {
     assert_eq!(governor.setting(DeviceId(2)), None);
     assert!(!governor.handle(Event::Profile(Some(DeviceId(2)), Profile::Desktop), now));
 }
+
+#[test]
+fn a_hot_device_is_paused_alone_and_works_less_of_what_it_may() {
+    let (mut governor, now) = two();
+    governor.handle(Event::Duty(None, Duty::of(0.5)), now);
+    let limits = Limits { temperature_c: Some(70.0), power_w: None };
+    governor.handle(Event::Limits(limits), now);
+    let sensed = |celsius| Sensed { temperature_c: Some(celsius), power_w: None };
+    assert!(!governor.handle(Event::Sensed(A, sensed(50.0)), now));
+    let later = now + Duration::from_secs(1);
+    assert!(governor.handle(Event::Sensed(A, sensed(72.0)), later), "it rose by 22 degrees");
+    let status = governor.status();
+    assert_eq!(status.devices[0].held_back, BTreeSet::from([Reason::Temperature]));
+    let parts: Vec<f64> = status.devices.iter().map(|device| device.gpu_share.part()).collect();
+    assert!(parts[0] < 0.3 && (parts[1] - 0.5).abs() < 1e-9, "{parts:?}");
+    governor.handle(Event::Sensed(A, sensed(76.0)), later);
+    assert_eq!(is_paused(&governor), [true, false]);
+    let status = governor.status();
+    assert!(status.paused.is_empty() && !status.is_paused(), "not all are paused");
+    assert_eq!(status.devices[0].paused, BTreeSet::from([Reason::Temperature]));
+    assert!(status.to_string().contains("device 0 is paused: it is too hot for --max-temp"));
+}
+
+#[test]
+fn the_clock_is_not_overruled_by_a_key() {
+    let (mut governor, now) = two();
+    governor.handle(Event::Pause(Asker::Schedule), now);
+    assert!(!governor.handle(Event::Resume(Asker::Key), now));
+    assert_eq!(is_paused(&governor), [true; 2]);
+    assert!(governor.handle(Event::Resume(Asker::Schedule), now));
+    assert_eq!(is_paused(&governor), [false; 2]);
+}

@@ -5,6 +5,7 @@
 //! `None`. Text of pools and drivers is as it came: clean it before a terminal shows it.
 
 mod meter;
+mod outlook;
 mod recorder;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,7 @@ use crate::engine::outbox::Counts;
 use crate::engine::{DeviceId, Quantiles, Reason, governor};
 use crate::work::{SourceId, Ticket, Verdict};
 
+pub use outlook::{Cost, Outlook};
 pub(super) use recorder::{Books, Desk, Moment, Recorder};
 
 /// Sees the latest snapshot: `borrow` reads it, `changed` waits for the next one.
@@ -68,6 +70,8 @@ pub struct Run {
     pub hashes_per_second: Rates,
     /// The same as the hits say.
     pub found_work: FoundWork,
+    /// What it takes, and what it may expect.
+    pub outlook: Outlook,
 }
 
 /// What a run does.

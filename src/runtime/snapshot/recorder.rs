@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::meter::{Meter, Sample};
 use super::{
-    Device, Hashes, Health, Latency, Level, Line, Link, Run, Shared, Snapshot, Source, State,
+    Device, Hashes, Health, Latency, Level, Line, Link, Outlook, Run, Shared, Snapshot, Source,
+    State,
 };
 use crate::chain;
 use crate::device::DeviceInfo;
@@ -17,7 +18,7 @@ use crate::limits::{FOREIGN_TEXT, LOG_SHOWN, SHARES_SHOWN, VERDICTS_TIMED};
 use crate::runtime::mining::News;
 use crate::runtime::net::Said;
 use crate::source::{Event, Work};
-use crate::work::{Share, SourceId, Ticket, Verdict};
+use crate::work::{Price, Share, SourceId, Ticket, Verdict};
 
 /// How long a device that made a mistake counts as sick.
 const CONVALESCENCE: Duration = Duration::from_secs(600);
@@ -61,6 +62,7 @@ pub(in crate::runtime) struct Recorder {
     shares: VecDeque<Arc<Shared>>,
     log: VecDeque<Arc<Line>>,
     lines: u64,
+    price: Option<Price>,
 }
 
 struct DeviceNotes {
@@ -135,7 +137,13 @@ impl Recorder {
             shares: VecDeque::new(),
             log: VecDeque::new(),
             lines: 0,
+            price: None,
         }
+    }
+
+    /// What energy costs.
+    pub(in crate::runtime) fn set_price(&mut self, price: Option<Price>) {
+        self.price = price;
     }
 
     /// Notes what happened.
@@ -208,6 +216,8 @@ impl Recorder {
             wrong: sum.counters.wrong,
         };
         let best = self.sources.iter().filter_map(|source| source.best);
+        let (devices, sources) = (self.devices(books, now.at), self.sources(books));
+        let rates = self.meter.rates();
         let has_work = books.desks.iter().any(|desk| desk.weight > 0);
         Snapshot {
             run: Run {
@@ -222,11 +232,12 @@ impl Recorder {
                     () => State::Waiting,
                 },
                 paused: books.governed.paused.clone(),
-                hashes_per_second: self.meter.rates(),
+                hashes_per_second: rates,
                 found_work: self.meter.found_work(),
+                outlook: Outlook::of(rates.one_minute, &devices, &sources, self.price.as_ref()),
             },
-            devices: self.devices(books, now.at),
-            sources: self.sources(books),
+            devices,
+            sources,
             shares: books.total,
             best_share_difficulty: best.reduce(f64::max),
             hashes,

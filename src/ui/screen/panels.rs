@@ -70,7 +70,9 @@ pub(super) fn keys(frame: &mut Frame<'_>, area: Rect) {
 
 /// Lines that [`figures`] needs.
 pub(super) fn figures_height(snapshot: &Snapshot) -> u16 {
-    if snapshot.run.found_work.disagrees { 4 } else { 3 }
+    let disagrees = u16::from(snapshot.run.found_work.disagrees);
+    let outlook = u16::from(text::outlook(&snapshot.run.outlook).is_some());
+    3 + disagrees + outlook
 }
 
 /// Rates and shares of the run as a whole.
@@ -112,6 +114,7 @@ pub(super) fn figures(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
         Style::new()
     };
     lines.push(Line::styled(format!("{shares}{best}"), style));
+    lines.extend(text::outlook(&run.outlook).map(|outlook| Line::styled(outlook, DIM)));
     frame.render_widget(Paragraph::new(lines), area);
 }
 

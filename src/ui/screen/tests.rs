@@ -13,8 +13,8 @@ use crate::engine::DeviceId;
 use crate::engine::governor::Reason;
 use crate::engine::outbox::Counts;
 use crate::runtime::snapshot::{
-    BatchSeconds, Device, FoundWork, Hashes, Health, Latency, Level, Line, Link, Rates, Run,
-    Sensed, Shared, Snapshot, Source, State,
+    BatchSeconds, Device, FoundWork, Hashes, Health, Latency, Level, Line, Link, Outlook, Rates,
+    Run, Sensed, Shared, Snapshot, Source, State,
 };
 use crate::work::{SourceId, Ticket, Verdict};
 
@@ -133,6 +133,13 @@ fn snapshot() -> Snapshot {
             state: State::Mining,
             paused: BTreeSet::new(),
             hashes_per_second: rates(6.0e9),
+            outlook: Outlook {
+                power_watts: None,
+                joule_per_gigahash: None,
+                cost_per_day: None,
+                seconds_per_share: Some(1.07),
+                seconds_per_block: Some(1.07e14),
+            },
             found_work: FoundWork {
                 candidates: 1257,
                 expected_candidates: 1250.0,
