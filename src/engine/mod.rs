@@ -5,6 +5,7 @@
 
 mod current;
 pub mod governor;
+pub mod judge;
 mod lanes;
 mod ledger;
 pub mod outbox;
@@ -252,6 +253,7 @@ impl Engine {
         current.tested(device, batch.region.len());
         current.counters.wrong += hits.wrong;
         let known = current.counters.candidates;
+        let reported = hits.candidates.len() as u64;
         let (reason, fault) = current.judge(batch, scan, &hits);
         let booked = match reason {
             None => current.ledger.scanned(device, batch.region),
@@ -267,10 +269,14 @@ impl Engine {
         }
         let shares = current.count(hits.candidates, reason.is_some());
         let found = current.counters.candidates - known;
-        self.roster.book(device, found, reason.is_none().then_some(batch));
+        let believed = reason.is_none().then_some((batch, reported));
+        let lost = self.roster.book(device, found, believed);
         outputs.extend(shares.into_iter().map(|share| Output::Found(device, share)));
         if let Some(why) = fault {
             self.fault(device, why, outputs);
+        }
+        if let Some(why) = lost {
+            self.dismiss(device, why, outputs);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::judge::Judge;
 use super::times::BatchTimes;
 use super::{DeviceAccount, DeviceId};
 use crate::work::{Batch, Duty, Speed, Width};
@@ -17,6 +18,13 @@ const FIRST_ASSIGNMENT: u64 = 1 << 12;
 
 /// Less than this part of its stock is not worth an assignment of its own.
 const SMALLEST: u64 = 16;
+
+/// A device is judged anew after so many expected hits.
+const LOOK: f64 = 4.0;
+
+/// How likely a healthy device is ever accused of losing hits, from its opening on and however long it works: so
+/// ten thousand days of ten thousand devices have no false alarm.
+const HITS_RISK: f64 = 1e-9;
 
 #[derive(Debug, Default)]
 pub(super) struct Roster {
@@ -37,6 +45,17 @@ struct Member {
     account: DeviceAccount,
     /// Mistakes since it joined.
     faults: u32,
+    watch: Watch,
+}
+
+/// Whether a device reports as many hits as its hashes have, since it joined.
+#[derive(Debug)]
+struct Watch {
+    judge: Judge,
+    expected: f64,
+    found: u64,
+    /// Of these it was not judged yet.
+    waiting: (f64, u64),
 }
 
 impl Roster {
@@ -50,6 +69,7 @@ impl Roster {
             times: BatchTimes::default(),
             account: before.unwrap_or_default(),
             faults: 0,
+            watch: Watch::new(),
         };
         self.members.entry(device).or_insert(member);
         before.is_some()
@@ -104,14 +124,22 @@ impl Roster {
         }
     }
 
-    /// Candidates were found that were not known, in a batch that counts if it is `believed`.
-    pub(super) fn book(&mut self, device: DeviceId, found: u64, believed: Option<&Batch>) {
-        let Some(member) = self.members.get_mut(&device) else { return };
+    /// Candidates were found that were not known, in a batch that counts if it is `believed`; with it comes how many
+    /// the device reported, known or not. Says why it is certain that the device does not report all hits, once
+    /// it is.
+    pub(super) fn book(
+        &mut self,
+        device: DeviceId,
+        found: u64,
+        believed: Option<(&Batch, u64)>,
+    ) -> Option<String> {
+        let member = self.members.get_mut(&device)?;
         member.account.candidates += found;
-        if let Some(batch) = believed {
-            member.account.scanned += batch.region.len();
-            member.account.expected_candidates += batch.expected_candidates();
-        }
+        let (batch, reported) = believed?;
+        let expected = batch.expected_candidates();
+        member.account.scanned += batch.region.len();
+        member.account.expected_candidates += expected;
+        member.watch.book(expected, reported)
     }
 
     /// What each device did, also those that left.
@@ -159,6 +187,28 @@ impl Roster {
         let fair = (free as f64 * share) as u64;
         let want = stock.saturating_sub(holds).min(fair.max(stock.div_ceil(SMALLEST)));
         (want > 0).then_some((member.width, want))
+    }
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self { judge: Judge::new(HITS_RISK), expected: 0.0, found: 0, waiting: (0.0, 0) }
+    }
+
+    fn book(&mut self, expected: f64, found: u64) -> Option<String> {
+        self.expected += expected;
+        self.found += found;
+        self.waiting = (self.waiting.0 + expected, self.waiting.1 + found);
+        if self.waiting.0 < LOOK {
+            return None;
+        }
+        let (expected, found) = std::mem::take(&mut self.waiting);
+        self.judge.look(expected, found).then(|| {
+            format!(
+                "it loses hits: its hashes have {:.0} on average, and it reported {}",
+                self.expected, self.found
+            )
+        })
     }
 }
 

@@ -438,3 +438,36 @@ mod ends {
         assert_eq!(found(&world), [answer]);
     }
 }
+
+mod losing_hits {
+    use super::*;
+
+    /// How many hits a device was expected to report until it was accused of losing some; it keeps those for which
+    /// `keeps` says so. `None` where it never was.
+    fn accused(jobs: u64, keeps: impl Fn(usize) -> bool) -> Option<f64> {
+        let jobs: Vec<Job> = (1..=jobs).map(|id| small(id, id << 16, 1 << 16, easy(6))).collect();
+        let all = jobs.iter().flat_map(truth).enumerate();
+        let kept: Vec<Hit> = all.filter(|(i, _)| keeps(*i)).map(|(_, hit)| hit).collect();
+        let mut world = world(vec![sim(&kept, 10_000_000)]);
+        for job in jobs {
+            let report = world.work(job);
+            assert!(world.story.faults.is_empty(), "{:?}", world.story.faults);
+            if let [(A, why)] = &world.story.dismissed[..] {
+                assert!(why.contains("it loses hits"), "{why}");
+                return Some(world.engine.device_accounts()[&A].expected_candidates);
+            }
+            assert!(report.complete);
+        }
+        None
+    }
+
+    #[test]
+    fn half_of_them_are_missed_soon_and_a_tenth_later_and_none_never() {
+        // At 20 hits a second: within 12 s, and within 10 min.
+        let half = accused(1, |i| i % 2 == 0).unwrap();
+        assert!(half < 250.0, "{half}");
+        let tenth = accused(12, |i| i % 10 != 0).unwrap();
+        assert!(tenth > half && tenth < 12_000.0, "{tenth}");
+        assert_eq!(accused(12, |_| true), None);
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::judge::{Judge, RISK};
 use super::{Event, Plan, Tell};
 use crate::bench::measured::Measured;
 use crate::bench::record::{Hits, Loss, Round, Stress, Subject};
@@ -11,11 +10,15 @@ use crate::bench::watch::Watch;
 use crate::bench::workload::Workload;
 use crate::device::speed::{Meter, Sample, Untested, slice};
 use crate::device::{DeviceError, Facts};
+use crate::engine::judge::Judge;
 use crate::limits::{FAULTS_PER_DEVICE, STRESS_ROUNDS};
 use crate::work::Filter;
 
 /// How long a round is: long enough that the time between them is no rest, and short enough for Ctrl-C.
 const ROUND: Duration = Duration::from_millis(1600);
+
+/// How likely a healthy device is ever accused of losing hits, however long the test.
+const RISK: f64 = 1e-6;
 
 /// How long easy hits are looked for after it.
 const EASY: Duration = Duration::from_millis(400);

@@ -1,7 +1,6 @@
 //! Loads devices steadily, all at once, and checks everything that they report: for people who tune clocks
 //! and voltages.
 
-mod judge;
 mod lane;
 #[cfg(test)]
 mod tests;

@@ -89,6 +89,12 @@ fn of(source: u16, serial: u64, length: u64) -> Arc<Job> {
     Arc::new(Job { id, ..small(1, 0, length, easy(8)) })
 }
 
+/// Of all nonces, of which these tests know no hit.
+fn lasting(source: u16, serial: u64) -> Arc<Job> {
+    let id = JobId { source: SourceId(source), serial };
+    Arc::new(Job { id, ..small(1, 0, 1 << 32, easy(60)) })
+}
+
 #[test]
 fn a_new_job_begins_at_once_and_what_is_under_way_of_the_old_one_still_counts() {
     let mut stream = Stream::new(1);
@@ -111,7 +117,7 @@ fn a_flood_of_jobs_is_as_few_as_their_least_interval_allows_and_the_last_one_sta
     let mut stream = Stream::new(2);
     let flood = 10_000;
     for serial in 1..=flood {
-        stream.tell(Input::Job(of(0, serial, 1 << 32)));
+        stream.tell(Input::Job(lasting(0, serial)));
         stream.now += Duration::from_micros(100);
         for device in [A, B] {
             for job in stream.abandoned.clone() {
@@ -133,14 +139,14 @@ fn a_flood_of_jobs_is_as_few_as_their_least_interval_allows_and_the_last_one_sta
 #[test]
 fn an_ended_or_replaced_job_that_waited_never_begins() {
     let mut stream = Stream::new(1);
-    stream.tell(Input::Job(of(0, 1, 1 << 32)));
-    stream.tell(Input::Job(of(0, 2, 1 << 32)));
+    stream.tell(Input::Job(lasting(0, 1)));
+    stream.tell(Input::Job(lasting(0, 2)));
     stream.tell(Input::End(JobId::only(2)));
     assert_eq!(stream.engine.deadline(), None);
-    stream.tell(Input::Job(of(0, 3, 1 << 32)));
+    stream.tell(Input::Job(lasting(0, 3)));
     stream.tell(Input::Weigh(SourceId(0), 0));
     assert_eq!((stream.engine.deadline(), &stream.abandoned[..]), (None, &[JobId::only(1)][..]));
-    stream.tell(Input::Job(of(0, 4, 1 << 32)));
+    stream.tell(Input::Job(lasting(0, 4)));
     stream.now += JOB_INTERVAL;
     stream.tell(Input::Tick);
     assert_eq!(stream.newest(A), JobId::only(1), "a source without a part gets no device");
@@ -177,9 +183,9 @@ fn sources_get_their_parts_whatever_their_jobs_do() {
         // One source has a new job all the time, the other has one that lasts.
         if round % 5 == 0 {
             serial += 1;
-            stream.tell(Input::Job(of(1, serial, 1 << 32)));
+            stream.tell(Input::Job(lasting(1, serial)));
             if round == 0 {
-                stream.tell(Input::Job(of(0, 1, 1 << 32)));
+                stream.tell(Input::Job(lasting(0, 1)));
             }
         }
         for device in [A, B] {
@@ -200,7 +206,7 @@ fn sources_get_their_parts_whatever_their_jobs_do() {
     for _ in 0..200 {
         stream.scan(A, 1_000_000);
     }
-    stream.tell(Input::Job(of(1, serial + 1, 1 << 32)));
+    stream.tell(Input::Job(lasting(1, serial + 1)));
     let accounts = |stream: &Stream| {
         let accounts = stream.engine.accounts();
         [0, 1].map(|source| accounts[&SourceId(source)].tally.scanned as f64)

@@ -2,19 +2,16 @@
 //!
 //! A test that is made after each turn would, sooner or later, find chance alone suspicious. This one may be
 //! looked at for ever: it bets that hits are lost, and on a healthy device such bets are fair, so that the
-//! stake reaches `1 / RISK` with a probability of at most `RISK` (Ville's inequality; Ramdas et al., "Game-
+//! stake reaches `1 / risk` with a probability of at most `risk` (Ville's inequality; Ramdas et al., "Game-
 //! theoretic statistics and safe anytime-valid inference", 2023). A share of the stake is put in at every look, so
 //! that a loss that begins late is found as well.
-
-/// How likely a healthy device is ever accused, however long it is watched.
-pub(super) const RISK: f64 = 1e-6;
 
 /// The shares of hits that it bets to be lost.
 const LOSSES: [f64; 6] = [0.02, 0.05, 0.1, 0.25, 0.5, 0.95];
 
 /// Bets on the hits of one device with one filter.
 #[derive(Debug, Clone)]
-pub(super) struct Judge {
+pub struct Judge {
     /// Logarithms of what each bet is worth.
     worth: [f64; LOSSES.len()],
     looks: u64,
@@ -24,13 +21,13 @@ pub(super) struct Judge {
 impl Judge {
     /// Accuses a healthy device with this probability at most.
     #[must_use]
-    pub(super) fn new(risk: f64) -> Self {
+    pub fn new(risk: f64) -> Self {
         Self { worth: [f64::NEG_INFINITY; LOSSES.len()], looks: 0, threshold: -risk.ln() }
     }
 
     /// Looks at hits: as many as are expected on average (Poisson), and as many as were found. Says whether
     /// it is sure by now that hits are lost.
-    pub(super) fn look(&mut self, expected: f64, found: u64) -> bool {
+    pub fn look(&mut self, expected: f64, found: u64) -> bool {
         if expected <= 0.0 {
             return false;
         }
@@ -60,6 +57,8 @@ fn log_sum(logs: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RISK: f64 = 1e-6;
 
     /// A number of the Poisson distribution, by Knuth's method.
     fn poisson(random: &mut fastrand::Rng, mean: f64) -> u64 {
