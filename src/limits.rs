@@ -381,6 +381,12 @@ pub const CONFIG_MISTAKES: usize = 20;
 /// Shares that a snapshot of a run shows.
 pub const SHARES_SHOWN: usize = 50;
 
+/// How long a hook may take: a program, or the answer of a web address.
+pub const HOOK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Hooks that wait for those before them. One more is only counted.
+pub const HOOKS_WAITING: usize = 16;
+
 /// Lines of its log that a snapshot of a run shows.
 pub const LOG_SHOWN: usize = 100;
 

@@ -139,7 +139,7 @@ impl Http {
 }
 
 /// The innermost cause: the outer ones only say that a request failed.
-fn words(error: &reqwest::Error) -> String {
+pub(super) fn words(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -5,6 +5,7 @@
 mod error;
 mod http;
 mod tls;
+mod webhook;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::source::location::Proxy;
 pub use error::LinkError;
 pub use http::{Credentials, Http, default_cookie};
 pub use tls::Tls;
+pub use webhook::Webhook;
 
 /// Where a source is, and how to get there.
 #[derive(Debug, Clone)]

@@ -62,6 +62,15 @@ pub(super) async fn wrap(
     connected.map_err(|error| explain(name, error, &verifier))
 }
 
+/// For who needs no other trust than the system's.
+pub(super) fn trusting_the_system() -> Result<ClientConfig, LinkError> {
+    let verifier = system()?;
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(LinkError::Roots)?;
+    Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))

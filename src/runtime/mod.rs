@@ -3,6 +3,7 @@
 mod control;
 mod crew;
 mod hand;
+pub mod hooks;
 pub mod mining;
 pub mod net;
 pub mod sensors;

@@ -80,12 +80,13 @@ fn a_stress_test_of_a_healthy_device_ends_well_and_a_drill_is_found() {
     for what in ["wrong_at", "missing_at"] {
         assert!(stress[what].is_null(), "{stress}");
     }
-    for (drill, found, told) in [
-        ("wrong-hit", "reported ", "hits were WRONG"),
-        ("loses-hits", "lost hits", "Hits are MISSING"),
-        ("lost", "broke ", "The device BROKE"),
+    // A tenth of the hits is missed for certain after some five thousand: on a slow and busy core that takes its time.
+    for (drill, time, found, told) in [
+        ("wrong-hit", "10s", "reported ", "hits were WRONG"),
+        ("loses-hits", "45s", "lost hits", "Hits are MISSING"),
+        ("lost", "10s", "broke ", "The device BROKE"),
     ] {
-        let drilled = ["bench", "--device", "cpu", "--stress", "20s", "--drill", drill];
+        let drilled = ["bench", "--device", "cpu", "--stress", time, "--drill", drill];
         let output = adit(&drilled).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{drill}: {output:?}");
         let said = String::from_utf8_lossy(&output.stderr);

@@ -6,6 +6,7 @@
 mod bad_input;
 mod bench;
 mod desktop;
+mod hooks;
 mod http;
 mod look;
 mod mine;

@@ -66,7 +66,17 @@ fn without_a_source_shares_go_to_a_practice_pool_and_each_is_accounted_for() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("shares.jsonl");
     let path = log.to_str().unwrap();
-    let told = done(&["mine", "--device", "cpu", "--shares", "2", "--json", "--share-log", path]);
+    let told = done(&[
+        "mine",
+        "--device",
+        "cpu",
+        "--shares",
+        "2",
+        "--log-format",
+        "json",
+        "--share-log",
+        path,
+    ]);
     let told = json_lines(&told);
     let of = |event: &str| told.iter().filter(|line| line["event"] == event).count();
     let summary = told.last().unwrap();

@@ -191,6 +191,13 @@ fn quoted(text: &str) -> String {
 
 /// URLs may have a password before the host and behind a question mark, and tokens in the path.
 fn discreet(text: &str) -> String {
+    // A web address that is told what happens; its path is often the key to it.
+    if let Some((scheme @ ("http" | "https"), rest)) = text.split_once("://")
+        && let Some((host, path)) = rest.split_once('/')
+        && !path.is_empty()
+    {
+        return location::without_secrets(&format!("{scheme}://{host}/…"));
+    }
     if text.contains("://") { location::without_secrets(text) } else { text.to_owned() }
 }
 

@@ -1,6 +1,7 @@
 //! `adit mine`
 
 mod desktop;
+mod hooks;
 mod lines;
 mod replay;
 mod run;
@@ -25,6 +26,7 @@ use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
 use crate::work::Price;
 use desktop::DesktopOptions;
+use hooks::HookOptions;
 pub(super) use lines::password_in;
 use watch::WatchOptions;
 
@@ -141,6 +143,9 @@ pub(super) struct Args {
     #[command(flatten)]
     watch: WatchOptions,
 
+    #[command(flatten)]
+    hooks: HookOptions,
+
     /// Print a JSON object per event
     #[arg(long)]
     json: bool,
@@ -148,6 +153,10 @@ pub(super) struct Args {
     /// Print lines, also on a terminal, where a full-screen view is the default
     #[arg(long, conflicts_with = "json")]
     plain: bool,
+
+    /// What is printed: `plain` as with --plain, or `json` as with --json
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with_all = ["json", "plain"])]
+    log_format: Option<LogFormat>,
 
     /// Write the summary to this file as JSON
     #[arg(long, value_name = "FILE")]
@@ -159,8 +168,19 @@ pub(super) struct Args {
     config: Option<PathBuf>,
 }
 
+/// What is printed of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    Plain,
+    /// An object per line.
+    Json,
+}
+
 pub(super) fn run(typed: &Typed, stop: &Stop) -> Result<(), Failure> {
-    let (args, settings) = typed.settle()?;
+    let (mut args, settings) = typed.settle()?;
+    args.json |= args.log_format == Some(LogFormat::Json);
+    args.plain |= args.log_format == Some(LogFormat::Plain);
     let control = Control::default();
     if let Err(error) = signals::obey(&control) {
         tracing::warn!("SIGUSR1 and SIGUSR2 will end adit: {error}");
@@ -194,6 +214,10 @@ fn kind(args: &Args) -> Result<Kind, Failure> {
     match &args.sources[..] {
         [Location::Replay] if args.watch.any() => Err(Failure::usage(
             "replay: has no status to show; leave out --http and --api-4028, or mine for a source",
+        )),
+        [Location::Replay] if args.hooks.any() => Err(Failure::usage(
+            "replay: finds what is known, so there is nobody to tell; leave out --on-share, --on-block, \
+             --on-device-sick and --on-source-down, or mine for a source",
         )),
         [Location::Replay] if args.desktop.needs_steering() => Err(Failure::usage(
             "replay: is over soon and knows no limits; leave out --max-temp, --max-power and --schedule, or mine for \

@@ -145,6 +145,13 @@ fn observe(
 ) -> (Outcome, Result<(), Failure>) {
     let mut teller = Teller::new(args, named);
     let mut failure = teller.warnings();
+    let mut herald = match args.hooks.herald(named) {
+        Ok(herald) => Some(herald),
+        Err(error) => {
+            failure = failure.and(Err(error));
+            None
+        }
+    };
     let (mut shares, mut blocks) = (0, 0);
     let mut pulse = service::patience().map(|patience| Pulse::new(patience, begun));
     service::tell(service::State::Ready);
@@ -154,6 +161,9 @@ fn observe(
         if let News::Closed(_, pending, Verdict::Accepted, _) = &news {
             shares += 1;
             blocks += u64::from(pending.is_block);
+        }
+        if let Some(herald) = &mut herald {
+            herald.hear(&news);
         }
         let told = match &news {
             News::Tick(snapshot) => {
