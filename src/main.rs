@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use adit::cli::{Cli, run};
-use adit::runtime::Stop;
+use adit::runtime::{Stop, signals};
 use adit::ui::screen::terminal;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging();
     let stop = Stop::default();
-    if let Err(error) = ctrlc::set_handler({
+    let end = {
         let stop = stop.clone();
         move || {
             // The second time it is meant: something hangs.
@@ -25,7 +25,11 @@ fn main() -> ExitCode {
             }
             stop.request();
         }
-    }) {
+    };
+    if let Err(error) = signals::on_end(end.clone()) {
+        tracing::warn!("SIGTERM and SIGHUP will end adit without a summary: {error}");
+    }
+    if let Err(error) = ctrlc::set_handler(end) {
         tracing::warn!("Ctrl-C will end adit without a summary: {error}");
     }
     match catch_unwind(AssertUnwindSafe(|| run(cli, &stop))) {

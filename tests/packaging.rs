@@ -149,15 +149,21 @@ fn the_service_manager_hears_of_a_run() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let mut heard = Vec::new();
+    let (mut heard, mut is_reloading) = (Vec::new(), false);
     let mut buffer = [0; 256];
     while heard.last().is_none_or(|line| line != "STOPPING=1") {
         let length = socket.recv(&mut buffer).unwrap();
         heard.push(String::from_utf8_lossy(&buffer[..length]).trim().to_owned());
+        if !std::mem::replace(&mut is_reloading, true) {
+            let hang_up = format!("kill -HUP {}", child.id());
+            assert!(Command::new("sh").args(["-c", &hang_up]).status().unwrap().success());
+        }
     }
     assert!(child.wait().unwrap().success());
     assert_eq!(heard[0], "READY=1");
     let signs = heard.iter().filter(|line| *line == "WATCHDOG=1").count();
     assert!(signs >= 2, "{heard:?}");
-    assert_eq!(signs + 2, heard.len(), "{heard:?}");
+    let reloaded = heard.iter().position(|line| line.starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(heard[reloaded.unwrap() + 1], "READY=1", "{heard:?}");
+    assert_eq!(signs + 4, heard.len(), "{heard:?}");
 }

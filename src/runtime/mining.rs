@@ -1,10 +1,11 @@
 //! A run against sources: jobs to the engine, shares to the share log and their source, verdicts to the books.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
+use serde::Serialize;
 use tokio::sync::watch;
 
 use super::net::{Command, Net, Said};
@@ -13,6 +14,7 @@ use super::share_log::ShareLog;
 use super::snapshot::{self, Books, Moment, Recorder, Snapshot, Viewer};
 use super::{Crew, Flow, Stop};
 use crate::chain;
+use crate::device::Facts;
 use crate::device::sensors::Reading;
 use crate::engine::governor;
 use crate::engine::outbox::{Outbox, Pending};
@@ -38,6 +40,7 @@ pub struct Mining {
     share_log: Option<ShareLog>,
     desks: Vec<Desk>,
     recorder: Recorder,
+    words: (mpsc::Sender<Word>, mpsc::Receiver<Word>),
     gauges: Gauges,
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// When the last one was published.
@@ -102,8 +105,47 @@ pub enum News<'n> {
     Governed(&'n governor::Status),
     /// The share log cannot be written; mining goes on without.
     ShareLog(&'n io::Error),
+    /// Settings were read again.
+    Reloaded(&'n Reloaded),
     /// Some time passed.
     Tick(&'n Snapshot),
+}
+
+/// What whoever runs it has to say meanwhile.
+#[derive(Debug)]
+pub enum Word {
+    /// What energy costs from now on.
+    Price(Option<Price>),
+    /// Settings were read again.
+    Reloaded(Reloaded),
+}
+
+/// What came of reading the settings again. Without news in it, nothing differs.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// Keys that count from now on.
+    pub changed: Vec<String>,
+    /// Keys that differ from those that the run began with, and count when it begins again.
+    pub at_next_start: Vec<String>,
+    /// Why nothing was taken over.
+    pub error: Option<String>,
+}
+
+impl fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = &self.error {
+            return write!(f, "the settings were read again and nothing was changed: {error}");
+        }
+        match &self.changed[..] {
+            [] => f.write_str("the settings were read again: nothing to change")?,
+            changed => write!(f, "the settings were read again: {} changed", changed.join(", "))?,
+        }
+        match &self.at_next_start[..] {
+            [] => Ok(()),
+            [one] => write!(f, "; {one} takes effect at the next start"),
+            several => write!(f, "; {} take effect at the next start", several.join(", ")),
+        }
+    }
 }
 
 /// Why a run ended.
@@ -144,6 +186,7 @@ impl Mining {
         };
         Self {
             desks: names.iter().map(desk).collect(),
+            words: mpsc::channel(),
             recorder: Recorder::new(crew.devices().map(|(_, info)| info), names, now),
             gauges: Gauges::start(crew.devices().map(|(_, info)| info)),
             snapshots: watch::Sender::default(),
@@ -166,9 +209,16 @@ impl Mining {
         self.snapshots.subscribe()
     }
 
-    /// What energy costs, for what is told of the run.
-    pub fn set_price(&mut self, price: Option<Price>) {
-        self.recorder.set_price(price);
+    /// What is known of the devices.
+    #[must_use]
+    pub fn facts(&self) -> Vec<Facts> {
+        self.crew.devices().map(|(_, info)| info.facts()).collect()
+    }
+
+    /// The way to a run that goes on.
+    #[must_use]
+    pub fn words(&self) -> mpsc::Sender<Word> {
+        self.words.0.clone()
     }
 
     /// Tells the sources how fast the devices are, before that is measured in the run.
@@ -191,6 +241,7 @@ impl Mining {
     }
 
     fn mine(&mut self, observe: Observe<'_>) -> Ending {
+        self.heed(observe);
         self.steer(observe);
         self.publish(Moment::now(), false);
         loop {
@@ -212,6 +263,7 @@ impl Mining {
         let now = Instant::now();
         let due = self.failover.deadline().map(|deadline| deadline.saturating_duration_since(now));
         self.listen(due.unwrap_or(Stop::TICK), observe);
+        self.heed(observe);
         self.failover.tick(Instant::now());
         self.steer(observe);
         if let Some(status) = self.crew.governed() {
@@ -224,6 +276,16 @@ impl Mining {
         }
         let snapshot = self.snapshots.borrow().clone();
         self.flow = self.flow.or(observe(News::Tick(&snapshot)));
+    }
+
+    /// Does what was said to the run meanwhile.
+    fn heed(&mut self, observe: Observe<'_>) {
+        while let Ok(word) = self.words.1.try_recv() {
+            match word {
+                Word::Price(price) => self.recorder.set_price(price),
+                Word::Reloaded(reloaded) => self.tell(News::Reloaded(&reloaded), observe),
+            }
+        }
     }
 
     fn publish(&mut self, now: Moment, is_over: bool) {

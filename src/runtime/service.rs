@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub enum State {
     /// The devices are open, and work is asked for.
     Ready,
+    /// Settings are read again; [`State::Ready`] follows.
+    Reloading,
     /// The run goes on.
     Alive,
     /// The run ends.
@@ -21,12 +23,16 @@ pub fn tell(state: State) {
     #[cfg(target_os = "linux")]
     {
         use sd_notify::NotifyState;
-        let state = match state {
-            State::Ready => NotifyState::Ready,
-            State::Alive => NotifyState::Watchdog,
-            State::Stopping => NotifyState::Stopping,
+        let states = match state {
+            State::Ready => vec![NotifyState::Ready],
+            // The time tells the manager which of several reloads this is.
+            State::Reloading => std::iter::once(NotifyState::Reloading)
+                .chain(NotifyState::monotonic_usec_now().ok())
+                .collect(),
+            State::Alive => vec![NotifyState::Watchdog],
+            State::Stopping => vec![NotifyState::Stopping],
         };
-        if let Err(error) = sd_notify::notify(&[state]) {
+        if let Err(error) = sd_notify::notify(&states) {
             tracing::debug!("the service manager does not hear: {error}");
         }
     }

@@ -45,7 +45,7 @@ mod paused {
 }
 
 /// A day that is neither today nor the one before or after, wherever the clock stands.
-fn a_day_far_from_now() -> &'static str {
+pub(crate) fn a_day_far_from_now() -> &'static str {
     let today = jiff::ZonedDateTime::now().date().weekday().to_monday_zero_offset();
     ["thu", "fri", "sat", "sun", "mon", "tue", "wed"][usize::try_from(today).unwrap()]
 }

@@ -10,6 +10,8 @@ mod hooks;
 mod http;
 mod look;
 mod mine;
+#[cfg(unix)]
+mod reload;
 mod scan;
 mod settings;
 mod tune;

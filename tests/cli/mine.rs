@@ -293,14 +293,18 @@ impl Run {
     /// The next event of a kind.
     pub(crate) fn until(&mut self, kind: &str) -> Value {
         loop {
-            let line = line(&mut self.events);
-            if line.is_empty() {
-                break;
-            }
-            let event = json(&line);
+            let event = self.next(kind);
             if event["event"] == kind {
                 return event;
             }
+        }
+    }
+
+    /// The next event, on the way to one of this kind.
+    pub(crate) fn next(&mut self, kind: &str) -> Value {
+        let line = line(&mut self.events);
+        if !line.is_empty() {
+            return json(&line);
         }
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();

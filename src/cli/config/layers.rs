@@ -60,8 +60,7 @@ impl Settings {
         environment: Environment<'_>,
     ) -> Result<Self, Failure> {
         let keys = Keys::new();
-        let named = typed.get_one::<PathBuf>("config").cloned();
-        let named = named.or_else(|| environment(FILE_VARIABLE).map(PathBuf::from));
+        let named = named(typed, environment);
         let mut layers = vec![of_command_line(&keys, typed)];
         let mut mistakes = Vec::new();
         layers.push(of_environment(&keys, environment, &mut mistakes));
@@ -110,6 +109,14 @@ impl Settings {
             }
             _ => failure,
         }
+    }
+
+    /// The keys whose values differ from those of `other`, whoever said them.
+    pub(in crate::cli) fn differing(&self, other: &Self) -> Vec<String> {
+        let values =
+            |settings: &Self, key: &Key| settings.of(key).map(|given| given.values.clone());
+        let differs = |key: &&Key| values(self, key) != values(other, key);
+        Keys::new().iter().filter(differs).map(|key| key.name.clone()).collect()
     }
 
     pub(super) fn of(&self, key: &Key) -> Option<&Given> {
@@ -231,6 +238,12 @@ fn told(mistakes: &[String]) -> Failure {
         lines.push(format!("… and {} more", mistakes.len() - CONFIG_MISTAKES));
     }
     Failure::usage(lines.join("\n"))
+}
+
+/// The file that the command line or the environment names.
+pub(super) fn named(typed: &ArgMatches, environment: Environment<'_>) -> Option<PathBuf> {
+    let named = typed.get_one::<PathBuf>("config").cloned();
+    named.or_else(|| environment(FILE_VARIABLE).map(PathBuf::from))
 }
 
 /// The file in the platform's folder for settings; `None` where there is no such folder.

@@ -24,6 +24,11 @@ pub(super) use layers::Settings;
 pub(super) struct Typed(ArgMatches);
 
 impl Typed {
+    /// The file that is read, whether it is there or not; `None` where this system has no place for it.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        layers::named(&self.0, &environment).or_else(default_file)
+    }
+
     /// All options, and who said what. Reads environment and file anew each time.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::schedule::Schedule;
 use crate::cli::options::{self, Profile};
 use crate::cli::team::{self, Measured};
 use crate::cli::{Failure, options::TeamOptions};
-use crate::device::Device;
+use crate::device::{Device, Facts};
 use crate::engine::DeviceId;
 use crate::engine::governor::{Asker, Event, Limits};
 use crate::runtime::snapshot::{self, Snapshot};
@@ -12,7 +12,7 @@ use crate::runtime::{Control, Crew, Reopen, Stop};
 use crate::ui::text;
 use crate::work::Duty;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "What is left for the desktop")]
 pub(super) struct DesktopOptions {
     /// How long a batch takes. Default: `desktop` on a GPU that drives a display, else `dedicated`
@@ -99,6 +99,38 @@ impl DesktopOptions {
         notes
     }
 
+    /// Puts what differs from `before` under way.
+    pub(super) fn replace(
+        &self,
+        before: &Self,
+        control: &Control,
+        steering: &mut Steering,
+        devices: &[Facts],
+    ) {
+        if self.profile != before.profile {
+            for (device, facts) in (0..).map(DeviceId).zip(devices) {
+                let profile = options::profile(self.profile, facts);
+                control.handle(Event::Profile(Some(device), profile));
+            }
+        }
+        if self.gpu_share != before.gpu_share {
+            control.handle(Event::Duty(None, self.gpu_share));
+        }
+        if self.limits() != before.limits() {
+            control.handle(Event::Limits(self.limits()));
+            steering.is_blind_told = false;
+        }
+        if self.schedule != before.schedule {
+            // It is looked at anew with the next step.
+            control.resume(Asker::Schedule);
+            steering.is_open = None;
+        }
+    }
+
+    const fn limits(&self) -> Limits {
+        Limits { temperature_c: self.max_temp, power_w: self.max_power }
+    }
+
     /// The limits of a device that its sensors cannot tell of.
     fn blind(&self, device: &snapshot::Device) -> Vec<String> {
         let sensors = &device.sensors;
@@ -130,9 +162,8 @@ impl DesktopOptions {
         for (id, Measured { profile, .. }) in (0..).map(DeviceId).zip(&measured) {
             control.join(id, *profile, self.gpu_share);
         }
-        let limits = Limits { temperature_c: self.max_temp, power_w: self.max_power };
-        if limits != Limits::default() {
-            control.handle(Event::Limits(limits));
+        if self.limits() != Limits::default() {
+            control.handle(Event::Limits(self.limits()));
         }
         let speeds = measured.iter().map(|measured| measured.rate).collect();
         let reopen = measured.iter().map(|measured| measured.reopen.clone()).collect();

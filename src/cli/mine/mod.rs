@@ -3,6 +3,7 @@
 mod desktop;
 mod hooks;
 mod lines;
+mod reload;
 mod replay;
 mod run;
 mod schedule;
@@ -21,13 +22,15 @@ use super::Failure;
 use super::config::Typed;
 use super::options::{Discreet, TeamOptions, at_least_one, time, version_mask};
 use crate::chain::payout::{Chain, Payout, PayoutRule, parse_address};
-use crate::runtime::{Control, Stop, signals};
+use crate::runtime::signals::{self, Reload};
+use crate::runtime::{Control, Stop};
 use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
 use crate::work::Price;
 use desktop::DesktopOptions;
 use hooks::HookOptions;
 pub(super) use lines::password_in;
+use reload::Reloader;
 use watch::WatchOptions;
 
 #[derive(Debug, clap::Args)]
@@ -166,6 +169,10 @@ pub(super) struct Args {
     /// folder, where there is one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Read that file again when it changes, as SIGHUP does where there are signals
+    #[arg(long)]
+    watch_config: bool,
 }
 
 /// What is printed of a run.
@@ -181,13 +188,18 @@ pub(super) fn run(typed: &Typed, stop: &Stop) -> Result<(), Failure> {
     let (mut args, settings) = typed.settle()?;
     args.json |= args.log_format == Some(LogFormat::Json);
     args.plain |= args.log_format == Some(LogFormat::Plain);
-    let control = Control::default();
-    if let Err(error) = signals::obey(&control) {
-        tracing::warn!("SIGUSR1 and SIGUSR2 will end adit: {error}");
+    let (control, reload) = (Control::default(), Reload::default());
+    let kind = kind(&args)?;
+    let reloads = matches!(kind, Kind::Sources).then_some(&reload);
+    if let Err(error) = signals::obey(&control, reloads, stop) {
+        tracing::warn!("SIGUSR1, SIGUSR2 and SIGHUP will end adit: {error}");
     }
-    let outcome = match kind(&args)? {
+    let outcome = match kind {
         Kind::Replay => replay::run(&args, &control, stop),
-        Kind::Sources => run::run(&args, &control, stop),
+        Kind::Sources => {
+            let reloader = Reloader::new(typed, &settings, &args, reload)?;
+            run::run(&args, &control, stop, reloader)
+        }
     };
     outcome.map_err(|failure| settings.explained(failure))
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::desktop::{Governed, Steering};
 use super::lines::Named;
+use super::reload::Reloader;
 use super::screen::{self, Show};
 use super::tell::{self, Teller};
 use super::{Args, lines, write_summary};
@@ -16,7 +17,7 @@ use crate::cli::{Exit, Failure, output};
 use crate::engine::DeviceId;
 use crate::engine::outbox::Counts;
 use crate::pool::{Options, Server};
-use crate::runtime::mining::{Ending, Mining, News, Outcome};
+use crate::runtime::mining::{Ending, Mining, News, Outcome, Word};
 use crate::runtime::net::Net;
 use crate::runtime::service::{self, Pulse};
 use crate::runtime::share_log::ShareLog;
@@ -30,7 +31,12 @@ use crate::work::{SourceId, Verdict, rate};
 /// Who mines at the practice pool, where nobody said who they are.
 const PRACTICE_USER: &str = "practice";
 
-pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Failure> {
+pub(super) fn run(
+    args: &Args,
+    control: &Control,
+    stop: &Stop,
+    reloader: Reloader<'_>,
+) -> Result<(), Failure> {
     let summary_file = args.summary_file()?;
     let listeners = args.watch.listen()?;
     // What was typed is judged before devices are opened, which takes seconds.
@@ -59,13 +65,14 @@ pub(super) fn run(args: &Args, control: &Control, stop: &Stop) -> Result<(), Fai
     let failover = Failover::new(titles.len(), plan, Instant::now());
     let mut mining = Mining::new(crew, net, failover, &titles, share_log, stop.clone(), args.once);
     mining.expect(speed);
-    mining.set_price(args.price.clone());
+    // Its other end is in the run.
+    let _ = mining.words().send(Word::Price(args.price.clone()));
     let servers = listeners.serve(&mining.viewer(), control, args.json)?;
     let begun = Instant::now();
     let show = screen::is_wanted(args)
         .then(|| Show::begin(mining.viewer(), control.clone(), stop))
         .transpose()?;
-    let (outcome, told) = observe(args, mining, &named, show.as_ref(), control, begun);
+    let (outcome, told) = observe(args, mining, &named, show.as_ref(), control, begun, reloader);
     // The summary is told on the terminal as it was.
     drop(show);
     practice.request();
@@ -142,6 +149,7 @@ fn observe(
     show: Option<&Show>,
     control: &Control,
     begun: Instant,
+    mut reloader: Reloader<'_>,
 ) -> (Outcome, Result<(), Failure>) {
     let mut teller = Teller::new(args, named);
     let mut failure = teller.warnings();
@@ -156,7 +164,8 @@ fn observe(
     let mut pulse = service::patience().map(|patience| Pulse::new(patience, begun));
     service::tell(service::State::Ready);
     let mut steering = Steering::default();
-    args.desktop.steer(control, &mut steering, None).into_iter().for_each(output::note);
+    let (words, facts) = (mining.words(), mining.facts());
+    reloader.desktop.steer(control, &mut steering, None).into_iter().for_each(output::note);
     let outcome = mining.run(|news| {
         if let News::Closed(_, pending, Verdict::Accepted, _) = &news {
             shares += 1;
@@ -167,7 +176,8 @@ fn observe(
         }
         let told = match &news {
             News::Tick(snapshot) => {
-                let notes = args.desktop.steer(control, &mut steering, Some(snapshot));
+                reloader.look(&words, control, &mut steering, &facts);
+                let notes = reloader.desktop.steer(control, &mut steering, Some(snapshot));
                 notes.into_iter().for_each(output::note);
                 if pulse.as_mut().is_some_and(|pulse| lives(pulse, snapshot)) {
                     service::tell(service::State::Alive);

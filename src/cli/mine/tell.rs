@@ -15,7 +15,7 @@ use crate::engine::outbox::Pending;
 use crate::engine::supervisor::Standing;
 use crate::engine::{DeviceId, governor};
 use crate::runtime::Crew;
-use crate::runtime::mining::News;
+use crate::runtime::mining::{News, Reloaded};
 use crate::runtime::net::Said;
 use crate::runtime::snapshot::Snapshot;
 use crate::source::{Event as SourceEvent, Work};
@@ -108,6 +108,10 @@ enum Event<'e> {
     /// It works again.
     Back {
         device: u16,
+    },
+    Reloaded {
+        #[serde(flatten)]
+        reloaded: &'e Reloaded,
     },
     Governed {
         #[serde(flatten)]
@@ -225,6 +229,7 @@ impl<'t> Teller<'t> {
             News::Lost(device, why, standing) => lost(self.args, *device, why, *standing),
             News::Back(device) => back(self.args, *device),
             News::Governed(status) => governed(self.args, status),
+            News::Reloaded(reloaded) => self.reloaded(reloaded),
             News::ShareLog(error) => self.warn(
                 None,
                 &format!("the share log cannot be written: {error}; mining goes on without it"),
@@ -468,6 +473,17 @@ impl<'t> Teller<'t> {
         let may = self.lines <= SHARE_LINES;
         self.silent += u64::from(!may);
         Ok(may)
+    }
+
+    fn reloaded(&self, reloaded: &Reloaded) -> Result<(), Failure> {
+        if self.args.json {
+            return output::json(&Event::Reloaded { reloaded });
+        }
+        if reloaded.error.is_some() {
+            output::note(reloaded);
+            return Ok(());
+        }
+        output::line(reloaded)
     }
 
     fn warn(&self, source: Option<SourceId>, warning: &str) -> Result<(), Failure> {

@@ -196,6 +196,10 @@ impl Recorder {
             News::Governed(status) => {
                 self.write(Level::Info, (None, None), &status.to_string(), now);
             }
+            News::Reloaded(reloaded) => {
+                let level = if reloaded.error.is_some() { Level::Warning } else { Level::Info };
+                self.write(level, (None, None), &reloaded.to_string(), now);
+            }
             News::Tick(_) => {}
         }
     }
