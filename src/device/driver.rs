@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::cycle::Cycle;
-use super::{Device, DeviceError, DeviceInfo};
+use super::{Device, DeviceError, DeviceInfo, selftest};
 use crate::limits::{BATCH_DEADLINE, BATCH_PATIENCE, MAX_BATCH, MAX_BATCH_TIME, MIN_BATCH};
 use crate::work::{Assignment, Batch, Duty, JobId, Pace, Region, Scan, Speed, Width, rate};
 
@@ -16,6 +16,8 @@ pub struct Driver {
     /// Not begun yet.
     queue: VecDeque<Assignment>,
     under_way: VecDeque<Batch>,
+    /// The device shall prove itself before it begins anything new.
+    is_doubted: bool,
 }
 
 impl Driver {
@@ -28,6 +30,7 @@ impl Driver {
             cycle: Cycle::new(Duty::FULL),
             queue: VecDeque::new(),
             under_way: VecDeque::new(),
+            is_doubted: false,
         }
     }
 
@@ -67,6 +70,11 @@ impl Driver {
         self.cycle.rested(time);
     }
 
+    /// Has the device give some known answers before it begins anything new.
+    pub fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
+
     /// Queues an assignment.
     pub fn accept(&mut self, assignment: Assignment) {
         self.queue.push_back(assignment);
@@ -97,7 +105,13 @@ impl Driver {
     ///
     /// What broke; the driver is of no more use then.
     pub fn step(&mut self) -> Result<Option<(Batch, Scan)>, DeviceError> {
-        let most = self.cycle.room(self.pacer.target).min(self.device.info().in_flight);
+        if self.is_doubted && self.under_way.is_empty() {
+            self.is_doubted = false;
+            selftest::remind(self.device.as_mut())
+                .map_err(|refused| DeviceError::Driver(refused.to_string()))?;
+        }
+        let room = self.cycle.room(self.pacer.target).min(self.device.info().in_flight);
+        let most = if self.is_doubted { 0 } else { room };
         while self.under_way.len() < most {
             let Some(batch) = self.next_batch() else { break };
             self.device.begin(batch.clone())?;
@@ -324,6 +338,33 @@ mod tests {
         }
         // Two were under way.
         assert!(times[2..].iter().all(|time| *time <= Duration::from_millis(4)), "{times:?}");
+    }
+
+    #[test]
+    fn a_doubted_device_proves_itself_and_goes_on_or_breaks() {
+        let mut driver = Driver::new(Box::new(Sim::new()), TARGET);
+        driver.accept(assignment(1, 0, 1 << 16));
+        let mut tested = 0;
+        for round in 0.. {
+            match driver.step().unwrap() {
+                Some((batch, _)) => tested += batch.region.len(),
+                None => break,
+            }
+            if round == 1 {
+                driver.doubt();
+            }
+        }
+        assert_eq!(tested, 1 << 16, "nothing is left out");
+
+        // One that has stopped to find anything.
+        let mut driver = Driver::new(sim(400_000_000), TARGET);
+        driver.accept(assignment(1, 0, 1 << 32));
+        driver.step().unwrap();
+        driver.doubt();
+        let error =
+            std::iter::from_fn(|| driver.step().map(Some).transpose()).find_map(Result::err);
+        let why = error.unwrap().to_string();
+        assert!(why.contains("failed the self-test at") && why.contains("block"), "{why}");
     }
 
     #[test]

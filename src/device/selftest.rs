@@ -24,11 +24,25 @@ use crate::work::{
 ///
 /// [`Refused`] when a check fails. Drop the device then: it may have batches under way.
 pub fn admit(device: &mut dyn Device) -> Result<(), Refused> {
-    let mut failures = checks(device, SELFTEST_DEADLINE)
+    first_failure(cases(device.info().width), device)
+}
+
+fn first_failure(cases: Vec<Case>, device: &mut dyn Device) -> Result<(), Refused> {
+    let mut failures = Checks::new(cases, device, SELFTEST_DEADLINE)
         .filter_map(|Check { name, outcome }| Some((name, outcome.err()?)));
     let Some((check, why)) = failures.next() else { return Ok(()) };
     let info = device.info();
     Err(Refused { device: info.name.clone(), kernel: info.kernel.clone(), check, why })
+}
+
+/// A few known answers, for a device that works: a header of every few years, hits in the first and last thread and
+/// workgroup, and for a device that takes many headers at once some of those. It takes a fraction of a second.
+///
+/// # Errors
+///
+/// As [`admit`].
+pub fn remind(device: &mut dyn Device) -> Result<(), Refused> {
+    first_failure(reminders(device.info().width), device)
 }
 
 /// A device that failed its self-test.
@@ -59,9 +73,7 @@ pub struct Check {
 /// The suite goes on after a wrong report and ends with the check in which the device breaks. When it
 /// ended without a break, the device is idle again; left early, it has batches under way.
 pub fn checks(device: &mut dyn Device, limit: Duration) -> Checks<'_> {
-    let cases: VecDeque<Case> = cases(device.info().width).into();
-    let waiting = cases.iter().flat_map(|case| &case.trials).map(|trial| trial.batch.clone());
-    Checks { device, limit, waiting: waiting.collect(), under_way: 0, cases }
+    Checks::new(cases(device.info().width), device, limit)
 }
 
 /// The suite at work: see [`checks`].
@@ -103,7 +115,13 @@ impl Iterator for Checks<'_> {
 
 impl FusedIterator for Checks<'_> {}
 
-impl Checks<'_> {
+impl<'a> Checks<'a> {
+    fn new(cases: Vec<Case>, device: &'a mut dyn Device, limit: Duration) -> Self {
+        let trials = cases.iter().flat_map(|case| &case.trials);
+        let waiting = trials.map(|trial| trial.batch.clone()).collect();
+        Self { device, limit, waiting, under_way: 0, cases: cases.into() }
+    }
+
     /// The trial's true hits, and what the device says.
     fn scan(&mut self, trial: &Trial) -> Result<(Vec<Hit>, Scan), DeviceError> {
         while self.under_way < self.device.info().in_flight.max(1) {
@@ -215,6 +233,16 @@ fn cases(width: Width) -> Vec<Case> {
     cases.extend(ranges(&jobs));
     cases.extend(mixtures(&jobs));
     cases.extend(jobs.first().into_iter().flat_map(large));
+    cases
+}
+
+/// What [`remind`] checks.
+fn reminders(width: Width) -> Vec<Case> {
+    let mut cases: Vec<Case> = known_blocks(&jobs()).into_iter().step_by(4).collect();
+    cases.push(case("hits in the outer threads", outer_threads()));
+    if width.most > 1 {
+        cases.extend(side_by_side(width).into_iter().take(2));
+    }
     cases
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::device::driver::Driver;
 use crate::device::{Device, DeviceInfo};
 use crate::engine::DeviceId;
+use crate::limits::KNOWN_ANSWERS_EVERY;
 use crate::work::{Assignment, Batch, JobId, Pace, Region, Scan};
 
 /// Opens a device again after it broke, and tests it. Says why it cannot be used.
@@ -85,6 +86,7 @@ pub(super) fn reopen(voice: &Voice, reopen: &Reopen, pace: Pace, orders: &Receiv
 fn drive(voice: &Voice, mut driver: Driver, orders: &Receiver<Order>) {
     // Since when the device does nothing.
     let mut free = Instant::now();
+    let mut proven = Instant::now();
     loop {
         // Without work the thread sleeps until there is some; between two batches while the device shall rest.
         let mut order = if driver.is_idle() {
@@ -105,6 +107,10 @@ fn drive(voice: &Voice, mut driver: Driver, orders: &Receiver<Order>) {
         free = Instant::now();
         if !driver.rest().is_zero() {
             continue; // an order cut the rest short
+        }
+        if proven.elapsed() >= KNOWN_ANSWERS_EVERY {
+            proven = Instant::now();
+            driver.doubt();
         }
         match driver.step() {
             Ok(None) => {}
