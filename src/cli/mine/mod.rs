@@ -140,15 +140,6 @@ pub(super) struct Args {
     #[command(flatten)]
     options: TeamOptions,
 
-    #[command(flatten)]
-    desktop: DesktopOptions,
-
-    #[command(flatten)]
-    watch: WatchOptions,
-
-    #[command(flatten)]
-    hooks: HookOptions,
-
     /// Print a JSON object per event
     #[arg(long)]
     json: bool,
@@ -173,6 +164,15 @@ pub(super) struct Args {
     /// Read that file again when it changes, as SIGHUP does where there are signals
     #[arg(long)]
     watch_config: bool,
+
+    #[command(flatten)]
+    desktop: DesktopOptions,
+
+    #[command(flatten)]
+    watch: WatchOptions,
+
+    #[command(flatten)]
+    hooks: HookOptions,
 }
 
 /// What is printed of a run.

@@ -16,6 +16,7 @@ use crate::runtime::snapshot::Viewer;
 const TOKEN_VARIABLE: &str = "ADIT_HTTP_TOKEN";
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Where the run can be watched")]
 pub(super) struct WatchOptions {
     /// Show the run at this address: a web page, JSON, Prometheus metrics; such as 127.0.0.1:4048. Other than on
     /// this machine it takes a token
