@@ -8,7 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder};
 
-use super::{LinkError, name};
+use super::{LinkError, name, tls};
 use crate::limits::{CONNECT_DEADLINE, NODE_ANSWER};
 use crate::source::location::Secret;
 
@@ -66,6 +66,7 @@ impl Http {
             .connect_timeout(deadline)
             .tcp_nodelay(true)
             .pool_idle_timeout(IDLE)
+            .tls_backend_preconfigured(tls::trusting_nobody()?)
             .build()
             .map_err(|error| LinkError::Http(name.clone(), words(&error)))?;
         Ok(Self { client, url: format!("http://{name}/"), name, credentials })

@@ -15,7 +15,8 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme, WantsVerifier,
 };
 
 use super::error::is_hang_up;
@@ -65,10 +66,18 @@ pub(super) async fn wrap(
 /// For who needs no other trust than the system's.
 pub(super) fn trusting_the_system() -> Result<ClientConfig, LinkError> {
     let verifier = system()?;
-    let config = ClientConfig::builder_with_provider(provider())
+    Ok(config()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+/// For who never speaks TLS, and whose library wants to know how all the same.
+pub(super) fn trusting_nobody() -> Result<ClientConfig, LinkError> {
+    Ok(config()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+fn config() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, LinkError> {
+    ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(LinkError::Roots)?;
-    Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+        .map_err(LinkError::Roots)
 }
 
 fn provider() -> Arc<CryptoProvider> {

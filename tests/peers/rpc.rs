@@ -30,6 +30,8 @@ pub(crate) enum Login {
 impl Rpc {
     pub(crate) fn new(port: u16, login: Login) -> Self {
         // A node closes connections that were idle for half a minute, which is noticed too late.
+        // reqwest asks for one, also where only plain HTTP is spoken; the second time it is there already.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().timeout(LIMIT).pool_max_idle_per_host(0);
         Self {
             url: format!("http://127.0.0.1:{port}/"),
