@@ -6,6 +6,7 @@ mod hand;
 pub mod hooks;
 pub mod mining;
 pub mod net;
+pub mod presence;
 pub mod sensors;
 pub mod service;
 pub mod share_log;

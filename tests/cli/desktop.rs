@@ -76,6 +76,16 @@ fn a_limit_without_its_sensor_is_said_and_does_nothing() {
 }
 
 #[test]
+fn a_condition_that_cannot_be_told_is_said_once_and_does_nothing() {
+    let mine = ["mine", "--device", "cpu", "--for", "3s", "--plain", "--when", "idle"];
+    let output = adit(&mine).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").output().unwrap();
+    assert!(output.status.success());
+    let [out, errors] = [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said));
+    assert_eq!(errors.matches("--when idle does nothing").count(), 1, "{errors}");
+    assert!(!out.contains("scanned 0 of"), "{out}");
+}
+
+#[test]
 fn limits_schedules_and_prices_that_make_no_sense_are_refused() {
     for (option, value, way_out) in [
         ("--max-temp", "hot", "such as 80C"),
@@ -83,12 +93,16 @@ fn limits_schedules_and_prices_that_make_no_sense_are_refused() {
         ("--max-power", "-3", "such as 200W"),
         ("--schedule", "always", "22:00-07:00"),
         ("--price", "cheap", "0.30 EUR/kWh"),
+        ("--when", "never", "idle,plugged-in"),
+        ("--when-busy", "stop", "background"),
     ] {
         let said = refused(&["mine", option, value], 2);
         assert!(said.contains(way_out), "{option} {value}: {said}");
     }
     let said = refused(&["mine", "--source", "replay:", "--max-temp", "80C"], 2);
     assert!(said.contains("leave out --max-temp"), "{said}");
+    let said = refused(&["mine", "--source", "replay:", "--when", "idle"], 2);
+    assert!(said.contains("and --when"), "{said}");
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! What keeps the desktop usable: how hard each device works, and who may pause it.
 
+use std::time::Instant;
+
 use super::schedule::Schedule;
+use super::when::{Busy, When};
 use crate::cli::options::{self, Profile};
 use crate::cli::team::{self, Measured};
 use crate::cli::{Failure, options::TeamOptions};
 use crate::device::{Device, Facts};
 use crate::engine::DeviceId;
 use crate::engine::governor::{Asker, Event, Limits};
+use crate::runtime::presence::Presence;
 use crate::runtime::snapshot::{self, Snapshot};
 use crate::runtime::{Control, Crew, Reopen, Stop};
 use crate::ui::text;
@@ -36,6 +40,15 @@ pub(super) struct DesktopOptions {
     /// commas
     #[arg(long, value_name = "TIMES")]
     schedule: Option<Schedule>,
+
+    /// Mine while nobody uses this machine (idle), while it does not run on its battery (plugged-in), both with a
+    /// comma, or always
+    #[arg(long, value_name = "CONDITIONS", default_value = "always")]
+    when: When,
+
+    /// What happens while --when does not hold
+    #[arg(long, value_enum, default_value = "pause")]
+    when_busy: Busy,
 }
 
 /// What is told while a run is steered.
@@ -45,6 +58,12 @@ pub(super) struct Steering {
     is_open: Option<bool>,
     /// Whether it was said which devices lack the sensors of their limits.
     is_blind_told: bool,
+    /// Looks at who uses the machine, where that matters.
+    presence: Option<Presence>,
+    /// Who speaks against mining, by the place of conditions in [`When::holds`].
+    is_against: [bool; 2],
+    /// Whether it was said that a condition cannot be told.
+    is_unknown_told: [bool; 2],
 }
 
 /// Sensors answer within some seconds, or never.
@@ -62,12 +81,12 @@ pub(super) struct Governed {
 }
 
 impl DesktopOptions {
-    /// Whether anything is asked for that needs sensors or the clock.
-    pub(super) const fn needs_steering(&self) -> bool {
-        self.max_temp.is_some() || self.max_power.is_some() || self.schedule.is_some()
+    /// Whether anything is asked for that needs sensors, the clock or a look at who uses the machine.
+    pub(super) fn needs_steering(&self) -> bool {
+        self.limits() != Limits::default() || self.schedule.is_some() || self.when != When::ALWAYS
     }
 
-    /// Pauses what shall not work by the clock. Returns what people should know, once each.
+    /// Pauses what shall not work now. Returns what people should know, once each.
     pub(super) fn steer(
         &self,
         control: &Control,
@@ -90,6 +109,7 @@ impl DesktopOptions {
                 }
             }
         }
+        self.yield_to_others(control, steering, &mut notes);
         let snapshot = snapshot.filter(|snapshot| snapshot.run.uptime_seconds >= SENSORS_ANSWER);
         if let Some(snapshot) = snapshot
             && !std::mem::replace(&mut steering.is_blind_told, true)
@@ -97,6 +117,32 @@ impl DesktopOptions {
             notes.extend(snapshot.devices.iter().flat_map(|device| self.blind(device)));
         }
         notes
+    }
+
+    /// Pauses or slows devices down for who uses the machine, and for its battery.
+    fn yield_to_others(&self, control: &Control, steering: &mut Steering, notes: &mut Vec<String>) {
+        if self.when == When::ALWAYS {
+            return;
+        }
+        let presence = steering.presence.get_or_insert_with(Presence::watch);
+        let Some(seen) = presence.seen(Instant::now()) else { return };
+        let told = steering.is_unknown_told.iter_mut();
+        let conditions = self.when.conditions(&seen).into_iter().zip(&mut steering.is_against);
+        for ((condition, is_against), is_told) in conditions.zip(told) {
+            let is_now = condition.holds == Ok(false);
+            if std::mem::replace(is_against, is_now) != is_now {
+                control.handle(match (is_now, self.when_busy) {
+                    (false, _) => Event::Resume(condition.asker),
+                    (true, Busy::Pause) => Event::Pause(condition.asker),
+                    (true, Busy::Background) => Event::Yield(condition.asker),
+                });
+            }
+            if let Err(why) = condition.holds
+                && !std::mem::replace(is_told, true)
+            {
+                notes.push(format!("--when {} does nothing: {why}", condition.name));
+            }
+        }
     }
 
     /// Puts what differs from `before` under way.
@@ -124,6 +170,14 @@ impl DesktopOptions {
             // It is looked at anew with the next step.
             control.resume(Asker::Schedule);
             steering.is_open = None;
+        }
+        if (self.when, self.when_busy) != (before.when, before.when_busy) {
+            control.resume(Asker::InUse);
+            control.resume(Asker::OnBattery);
+            (steering.is_against, steering.is_unknown_told) = Default::default();
+            if self.when == When::ALWAYS {
+                steering.presence = None;
+            }
         }
     }
 

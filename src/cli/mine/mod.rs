@@ -10,6 +10,7 @@ mod schedule;
 mod screen;
 mod tell;
 mod watch;
+mod when;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -232,8 +233,8 @@ fn kind(args: &Args) -> Result<Kind, Failure> {
              --on-device-sick and --on-source-down, or mine for a source",
         )),
         [Location::Replay] if args.desktop.needs_steering() => Err(Failure::usage(
-            "replay: is over soon and knows no limits; leave out --max-temp, --max-power and --schedule, or mine for \
-             a source",
+            "replay: is over soon and knows no limits; leave out --max-temp, --max-power, --schedule and --when, \
+             or mine for a source",
         )),
         [Location::Replay] => Ok(Kind::Replay),
         sources if sources.contains(&Location::Replay) => {

@@ -19,7 +19,8 @@ use crate::runtime::service;
 use crate::runtime::signals::Reload;
 
 /// Keys that can change while a run goes on; [`Reloader::look`] has each taken over.
-const LIVE: [&str; 6] = ["price", "profile", "gpu-share", "max-temp", "max-power", "schedule"];
+const LIVE: [&str; 8] =
+    ["price", "profile", "gpu-share", "max-temp", "max-power", "schedule", "when", "when-busy"];
 
 /// How often a watched file is looked at. Looking at what it holds also sees a file that was replaced, or that lies
 /// behind links and on network drives, of which the systems' own notices tell less.

@@ -34,6 +34,10 @@ pub enum Reason {
     Api,
     /// It is not the time to mine.
     Schedule,
+    /// Somebody uses the machine.
+    InUse,
+    /// The machine runs on its battery.
+    OnBattery,
     /// A device would be hotter than it may be.
     Temperature,
     /// A device would take more power than it may.
@@ -52,6 +56,8 @@ impl fmt::Display for Reason {
             Self::Signal => "SIGUSR1 was sent, and SIGUSR2 ends it",
             Self::Api => "the API was asked to",
             Self::Schedule => "--schedule says so",
+            Self::InUse => "somebody uses this machine, and --when says idle",
+            Self::OnBattery => "this machine runs on its battery, and --when says plugged-in",
             Self::Temperature => "it is too hot for --max-temp",
             Self::Power => "it takes too much for --max-power",
         })
@@ -69,6 +75,10 @@ pub enum Asker {
     Api,
     /// The clock.
     Schedule,
+    /// Whoever looks whether the machine is used.
+    InUse,
+    /// Whoever looks where its power comes from.
+    OnBattery,
 }
 
 impl From<Asker> for Reason {
@@ -78,6 +88,8 @@ impl From<Asker> for Reason {
             Asker::Signal => Self::Signal,
             Asker::Api => Self::Api,
             Asker::Schedule => Self::Schedule,
+            Asker::InUse => Self::InUse,
+            Asker::OnBattery => Self::OnBattery,
         }
     }
 }
@@ -87,6 +99,8 @@ impl From<Asker> for Reason {
 pub enum Event {
     /// Devices shall do nothing.
     Pause(Asker),
+    /// Devices shall work with the profile `background`, whatever theirs is.
+    Yield(Asker),
     /// They may go on, as far as this asker is concerned.
     Resume(Asker),
     /// A device shall work with this profile; all, where none is named.
@@ -151,7 +165,11 @@ impl fmt::Display for Status {
         }
         let device = |device: &DeviceStatus| match reasons(&device.paused) {
             none if none.is_empty() => {
-                format!("{} works with the profile {}", device.device, device.profile)
+                let because = match reasons(&device.held_back) {
+                    none if none.is_empty() => none,
+                    reasons => format!(" ({reasons})"),
+                };
+                format!("{} works with the profile {}{because}", device.device, device.profile)
             }
             reasons => format!("{} is paused: {reasons}", device.device),
         };
@@ -173,7 +191,7 @@ pub struct DeviceStatus {
     pub batch_seconds: f64,
     /// The part of the time in which it shall work, up to 1, as far as its limits let it.
     pub gpu_share: Duty,
-    /// Which limits hold it back; empty where none does.
+    /// What holds it back: limits, or who uses the machine; empty where nothing does.
     pub held_back: BTreeSet<Reason>,
 }
 
@@ -182,6 +200,8 @@ pub struct DeviceStatus {
 pub struct Governor {
     /// Why all are paused.
     paused: BTreeSet<Reason>,
+    /// Why all work in the background.
+    yielded: BTreeSet<Reason>,
     seats: BTreeMap<DeviceId, Seat>,
 }
 
@@ -213,7 +233,12 @@ impl Governor {
             Event::Resume(Asker::Key) => {
                 Reason::ASKED.iter().filter(|reason| self.paused.remove(reason)).count() > 0
             }
-            Event::Resume(asker) => self.paused.remove(&asker.into()),
+            Event::Yield(asker) => self.yielded.insert(asker.into()),
+            Event::Resume(asker) => {
+                let reason = asker.into();
+                // Both, whatever the first says.
+                self.paused.remove(&reason) | self.yielded.remove(&reason)
+            }
             Event::Profile(device, profile) => {
                 self.each(device, |seat| std::mem::replace(&mut seat.profile, profile) != profile)
             }
@@ -242,8 +267,13 @@ impl Governor {
     pub fn setting(&self, device: DeviceId) -> Option<Setting> {
         let seat = self.seats.get(&device)?;
         let duty = seat.thermostat.duty(seat.duty);
-        let pace = Pace { batch_time: seat.profile.batch_time(), duty };
+        let pace = Pace { batch_time: self.profile(seat).batch_time(), duty };
         Some(Setting { pace, is_paused: !self.paused.is_empty() || seat.paused().is_some() })
+    }
+
+    /// What a device works with.
+    fn profile(&self, seat: &Seat) -> Profile {
+        if self.yielded.is_empty() { seat.profile } else { Profile::Background }
     }
 
     /// How it all stands.
@@ -252,10 +282,10 @@ impl Governor {
         let device = |(device, seat): (&DeviceId, &Seat)| DeviceStatus {
             device: *device,
             paused: self.paused.iter().copied().chain(seat.paused()).collect(),
-            profile: seat.profile,
-            batch_seconds: seat.profile.batch_time().as_secs_f64(),
+            profile: self.profile(seat),
+            batch_seconds: self.profile(seat).batch_time().as_secs_f64(),
             gpu_share: seat.thermostat.duty(seat.duty),
-            held_back: seat.thermostat.held_back().clone(),
+            held_back: &self.yielded | seat.thermostat.held_back(),
         };
         Status { paused: self.paused.clone(), devices: self.seats.iter().map(device).collect() }
     }

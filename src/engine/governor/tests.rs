@@ -94,3 +94,31 @@ fn the_clock_is_not_overruled_by_a_key() {
     assert!(governor.handle(Event::Resume(Asker::Schedule), now));
     assert_eq!(is_paused(&governor), [false; 2]);
 }
+
+#[test]
+fn who_uses_the_machine_gets_it_by_short_batches_or_by_a_pause() {
+    let (mut governor, now) = two();
+    let before = governor.status();
+    assert!(governor.handle(Event::Yield(Asker::InUse), now));
+    assert!(governor.handle(Event::Pause(Asker::OnBattery), now));
+    assert!(!governor.handle(Event::Resume(Asker::Key), now), "a key is somebody at the machine");
+    assert_eq!(is_paused(&governor), [true; 2]);
+    assert_eq!(governor.status().paused, BTreeSet::from([Reason::OnBattery]));
+    assert!(governor.handle(Event::Resume(Asker::OnBattery), now));
+    assert_eq!(is_paused(&governor), [false; 2]);
+    assert!(governor.handle(Event::Profile(Some(A), Profile::Dedicated), now));
+    let status = governor.status();
+    for (device, status) in [A, B].into_iter().zip(&status.devices) {
+        let pace = governor.setting(device).unwrap().pace;
+        assert_eq!(pace.batch_time, Profile::Background.batch_time());
+        assert_eq!(status.profile, Profile::Background);
+        assert_eq!(status.held_back, BTreeSet::from([Reason::InUse]));
+    }
+    assert!(status.is_news_after(&before));
+    assert!(status.to_string().contains("background (somebody uses this machine"), "{status}");
+    // What was asked for meanwhile counts afterwards.
+    assert!(governor.handle(Event::Resume(Asker::InUse), now));
+    assert_eq!(governor.status().devices[0].profile, Profile::Dedicated);
+    assert_eq!(governor.status().devices[1].profile, Profile::Dedicated);
+    assert!(governor.status().devices[0].held_back.is_empty());
+}
