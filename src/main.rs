@@ -7,9 +7,14 @@ use std::process::ExitCode;
 
 use adit::cli::{Cli, run};
 use adit::runtime::{Stop, signals};
+use adit::ui::messages::{self, Level};
 use adit::ui::screen::terminal;
 use clap::Parser as _;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Full, Json, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -52,7 +57,7 @@ fn main() -> ExitCode {
 
 /// Standard error may be closed; the exit code still says what happened.
 fn complain(message: &str) {
-    let _ = writeln!(std::io::stderr(), "error: {message}");
+    let _ = std::io::stderr().write_all(messages::line(Level::Error, message).as_bytes());
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {
@@ -71,8 +76,36 @@ fn start_logging() {
         .with_env_filter(filter)
         .with_writer(|| terminal::Messages)
         .with_ansi(colours)
-        .without_time()
+        .event_format(Messages {
+            plain: Format::default().without_time(),
+            json: Format::default().json().flatten_event(true).with_span_list(false),
+        })
         .init();
     // A panic is caught where it matters and reported there; this is for the log.
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
+}
+
+/// The forms of a message of `tracing`: which of them is asked for is known when logging has begun already.
+struct Messages {
+    plain: Format<Full, ()>,
+    json: Format<Json>,
+}
+
+impl<S, N> FormatEvent<S, N> for Messages
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        if messages::are_json() {
+            self.json.format_event(context, writer, event)
+        } else {
+            self.plain.format_event(context, writer, event)
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use serde::Serialize;
 
 use super::Failure;
+use crate::ui::messages::{self, Level};
 use crate::ui::screen::terminal::Messages;
 
 /// One line for the user or the next program in the pipe.
@@ -26,5 +27,5 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// A remark beside the output. Nothing can be done when it cannot be shown.
 pub(super) fn note(text: impl Display) {
-    let _ = Messages.write_all(format!("{text}\n").as_bytes());
+    let _ = Messages.write_all(messages::line(Level::Info, &text.to_string()).as_bytes());
 }

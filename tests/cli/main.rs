@@ -8,6 +8,7 @@ mod bench;
 mod desktop;
 mod hooks;
 mod http;
+mod log;
 mod look;
 mod mine;
 #[cfg(unix)]

@@ -27,6 +27,7 @@ use crate::runtime::signals::{self, Reload};
 use crate::runtime::{Control, Stop};
 use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
+use crate::ui::messages;
 use crate::work::Price;
 use desktop::DesktopOptions;
 use hooks::HookOptions;
@@ -149,7 +150,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "json")]
     plain: bool,
 
-    /// What is printed: `plain` as with --plain, or `json` as with --json
+    /// What is printed: `plain` as with --plain, or `json` as with --json, and messages are JSON objects too
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with_all = ["json", "plain"])]
     log_format: Option<LogFormat>,
 
@@ -187,6 +188,7 @@ enum LogFormat {
 
 pub(super) fn run(typed: &Typed, stop: &Stop) -> Result<(), Failure> {
     let (mut args, settings) = typed.settle()?;
+    messages::use_json(args.log_format == Some(LogFormat::Json));
     args.json |= args.log_format == Some(LogFormat::Json);
     args.plain |= args.log_format == Some(LogFormat::Plain);
     let (control, reload) = (Control::default(), Reload::default());
