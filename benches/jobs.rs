@@ -21,11 +21,11 @@ use adit::device::gpu::{Gpu, adapters};
 use adit::device::{Device, DeviceError, DeviceInfo};
 use adit::kernel::Variant;
 use adit::link::Endpoint;
-use adit::runtime::mining::{Mining, News};
+use adit::runtime::mining::{Mining, News, Title};
 use adit::runtime::net::{Line, Net, Pool, Said};
 use adit::runtime::{Crew, Flow, Stop};
 use adit::source::Event;
-use adit::source::failover::{Failover, Plan};
+use adit::source::failover::Plan;
 use adit::source::stratum_v1::{Client, Settings};
 use adit::work::{Batch, JobId, Scan, SourceId};
 use common::{Rounds, per_second, print_row, started};
@@ -97,8 +97,8 @@ fn mine((every, jobs): (Duration, u32)) -> (f64, Vec<f64>) {
     let endpoint = Endpoint { host, port, tls: None, proxy: None };
     let lines = vec![Line::Pool(Box::new(Pool { endpoint, client }))];
     let net = Net::start(lines, crew.waker()).unwrap();
-    let failover = Failover::new(1, Plan::Failover, Instant::now());
-    let mining = Mining::new(crew, net, failover, &["bench".to_owned()], None, stop, true);
+    let title = Title { name: "bench".to_owned(), is_insecure: false };
+    let mining = Mining::new(crew, net, Plan::Failover, &[title], None, stop, true);
 
     let mut names = HashMap::new();
     let mut first = None;

@@ -231,8 +231,11 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 /// Longest wait for a write to a source.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Sources of a run.
+/// Sources of a run at a time.
 pub const SOURCES: usize = 16;
+
+/// Sources that a run ever has: the accounts of those that were removed stay.
+pub const SOURCES_EVER: usize = 256;
 
 /// Least time between two jobs that devices are given: a flood of jobs is as few as that.
 pub const JOB_INTERVAL: Duration = Duration::from_millis(20);

@@ -210,6 +210,12 @@ const FAMILIES: &[Family] = &[
             to.add(labels, 1.0);
         }
     }),
+    family(
+        "adit_source_insecure",
+        "1 for a source of which any certificate is accepted.",
+        GAUGE,
+        |s, to| to.of_sources(s, |source| Some(flag(source.insecure))),
+    ),
     family("adit_source_up", "1 for a source that is connected and has work.", GAUGE, |s, to| {
         to.of_sources(s, |source| Some(flag(matches!(source.state, Link::Ready | Link::Mining))));
     }),

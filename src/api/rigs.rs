@@ -212,10 +212,10 @@ fn pool(source: &Source) -> Value {
         "URL": source.name,
         "Status": match source.state {
             Link::Ready | Link::Mining => "Alive",
-            Link::Standby => "Disabled",
+            Link::Standby | Link::Removed => "Disabled",
             Link::Connecting | Link::NoWork | Link::Down => "Dead",
         },
-        "Priority": source.source,
+        "Priority": source.place,
         "Accepted": shares.accepted,
         "Rejected": shares.rejected,
         "Stale": shares.stale,

@@ -148,6 +148,8 @@ fn source(number: u16, shares: Counts) -> Source {
     Source {
         source: SourceId(number),
         name: format!("stratum+tcp://worker@pool{number}.example.org:3333"),
+        insecure: false,
+        place: Some(number.into()),
         state: if is_first { Link::Mining } else { Link::Standby },
         why: None,
         weight: u32::from(is_first),

@@ -28,7 +28,7 @@ pub use tls::Tls;
 pub use webhook::Webhook;
 
 /// Where a source is, and how to get there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// A name or an address.
     pub host: String,

@@ -1,32 +1,31 @@
-//! A run against sources: jobs to the engine, shares to the share log and their source, verdicts to the books.
+//! A run against sources: carries out what [`office`] decides, on devices, connections and disk.
 
-use std::collections::BTreeMap;
+pub mod office;
+mod words;
+
+use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
-use serde::Serialize;
 use tokio::sync::watch;
 
-use super::net::{Command, Net, Said};
+use self::office::{Found, Office, Order};
+use super::net::{Net, Said};
 use super::sensors::Gauges;
 use super::share_log::ShareLog;
 use super::snapshot::{self, Books, Moment, Recorder, Snapshot, Viewer};
 use super::{Crew, Flow, Stop};
-use crate::chain;
 use crate::device::Facts;
 use crate::device::sensors::Reading;
-use crate::engine::governor;
-use crate::engine::outbox::{Outbox, Pending};
+use crate::engine::outbox::Pending;
 use crate::engine::supervisor::Standing;
-use crate::engine::{DeviceId, Input, Output};
-use crate::limits::{JOBS_REMEMBERED, SHARES_SOUGHT, STOP_DEADLINE};
-use crate::source::failover::Failover;
-use crate::source::{Down, Event, Remedy, Work};
-use crate::work::{Job, Price, Share, SourceId, Ticket, Verdict, rate};
+use crate::engine::{DeviceId, Output, governor};
+use crate::limits::STOP_DEADLINE;
+use crate::source::Event;
+use crate::source::failover::Plan;
+use crate::work::{Share, SourceId, Ticket, Verdict};
 
-/// How often sources hear how fast we are.
-const RATE_EVERY: Duration = Duration::from_secs(10);
+pub use words::{Reloaded, Sources, Title, Word};
 
 /// How often a snapshot is published: as often as a screen needs to look alive.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
@@ -35,18 +34,16 @@ const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
 pub struct Mining {
     crew: Crew,
     net: Net,
-    failover: Failover,
-    outbox: Outbox,
+    office: Office,
+    /// The sources' names in the share log.
+    names: Vec<String>,
     share_log: Option<ShareLog>,
-    desks: Vec<Desk>,
     recorder: Recorder,
     words: (mpsc::Sender<Word>, mpsc::Receiver<Word>),
     gauges: Gauges,
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// When the last one was published.
     published: Option<Instant>,
-    /// Hashes per second of all devices, as far as that is known.
-    speed: f64,
     /// Whether the observer had enough.
     flow: Flow,
     stop: Stop,
@@ -55,32 +52,6 @@ pub struct Mining {
 
 /// Who hears the news.
 type Observe<'o> = &'o mut dyn FnMut(News<'_>) -> Flow;
-
-/// What is known of a source.
-struct Desk {
-    /// As it is written in the share log.
-    name: String,
-    /// The job to work on, if it has one.
-    work: Option<Work>,
-    /// What shares of earlier jobs count for, by the job's number.
-    recent: BTreeMap<u64, About>,
-    /// Its part of the devices' work.
-    weight: u32,
-    is_wanted: bool,
-    /// Why it is down, where it is.
-    down: Option<Down>,
-    /// Hashes tested for it when its rate was told last, and when that was.
-    told: (u64, Instant),
-}
-
-/// What a job's shares count for.
-struct About {
-    name: String,
-    /// As the source gave it.
-    target: bitcoin::Target,
-    difficulty: f64,
-    block_target: bitcoin::Target,
-}
 
 /// What happens in a run.
 #[derive(Debug)]
@@ -111,43 +82,6 @@ pub enum News<'n> {
     Tick(&'n Snapshot),
 }
 
-/// What whoever runs it has to say meanwhile.
-#[derive(Debug)]
-pub enum Word {
-    /// What energy costs from now on.
-    Price(Option<Price>),
-    /// Settings were read again.
-    Reloaded(Reloaded),
-}
-
-/// What came of reading the settings again. Without news in it, nothing differs.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
-pub struct Reloaded {
-    /// Keys that count from now on.
-    pub changed: Vec<String>,
-    /// Keys that differ from those that the run began with, and count when it begins again.
-    pub at_next_start: Vec<String>,
-    /// Why nothing was taken over.
-    pub error: Option<String>,
-}
-
-impl fmt::Display for Reloaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(error) = &self.error {
-            return write!(f, "the settings were read again and nothing was changed: {error}");
-        }
-        match &self.changed[..] {
-            [] => f.write_str("the settings were read again: nothing to change")?,
-            changed => write!(f, "the settings were read again: {} changed", changed.join(", "))?,
-        }
-        match &self.at_next_start[..] {
-            [] => Ok(()),
-            [one] => write!(f, "; {one} takes effect at the next start"),
-            several => write!(f, "; {} take effect at the next start", several.join(", ")),
-        }
-    }
-}
-
 /// Why a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -162,41 +96,30 @@ pub enum Ending {
 }
 
 impl Mining {
-    /// A run of `crew` for the sources of `net`, which have these names. With `once` it ends when no source can
-    /// be used, instead of trying again.
+    /// A run of `crew` for the sources of `net`, which have these titles and share the devices by `plan`. With `once`
+    /// it ends when no source can be used, instead of trying again.
     #[must_use]
     pub fn new(
         crew: Crew,
         net: Net,
-        failover: Failover,
-        names: &[String],
+        plan: Plan,
+        titles: &[Title],
         share_log: Option<ShareLog>,
         stop: Stop,
         once: bool,
     ) -> Self {
         let now = Moment::now();
-        let desk = |name: &String| Desk {
-            name: name.clone(),
-            work: None,
-            recent: BTreeMap::new(),
-            weight: 0,
-            is_wanted: false,
-            down: None,
-            told: (0, now.at),
-        };
         Self {
-            desks: names.iter().map(desk).collect(),
+            office: Office::new(titles.len(), plan, now.at),
+            names: titles.iter().map(|title| title.name.clone()).collect(),
             words: mpsc::channel(),
-            recorder: Recorder::new(crew.devices().map(|(_, info)| info), names, now),
+            recorder: Recorder::new(crew.devices().map(|(_, info)| info), titles, now),
             gauges: Gauges::start(crew.devices().map(|(_, info)| info)),
             snapshots: watch::Sender::default(),
             published: None,
-            outbox: Outbox::default(),
             flow: Flow::Continue,
-            speed: 0.0,
             crew,
             net,
-            failover,
             share_log,
             stop,
             once,
@@ -223,10 +146,9 @@ impl Mining {
 
     /// Tells the sources how fast the devices are, before that is measured in the run.
     pub fn expect(&mut self, hashes_per_second: f64) {
-        self.speed = hashes_per_second;
-        for source in self.sources() {
-            self.net.tell(source, Command::Rate(hashes_per_second));
-        }
+        let orders = self.office.expect(hashes_per_second);
+        // They are for sources only: there is no news.
+        self.carry_out(orders, &mut |_| Flow::Continue);
     }
 
     /// Mines until `observe` ends it, a stop is requested, or nothing is left to mine with. Then batches under
@@ -261,16 +183,18 @@ impl Mining {
     /// Waits for what happens next, and deals with all of it.
     fn step(&mut self, observe: Observe<'_>) {
         let now = Instant::now();
-        let due = self.failover.deadline().map(|deadline| deadline.saturating_duration_since(now));
+        let due = self.office.deadline().map(|deadline| deadline.saturating_duration_since(now));
         self.listen(due.unwrap_or(Stop::TICK), observe);
         self.heed(observe);
-        self.failover.tick(Instant::now());
         self.steer(observe);
         if let Some(status) = self.crew.governed() {
             self.tell(News::Governed(&status), observe);
         }
-        self.tell_rates();
         let now = Moment::now();
+        if self.office.is_rate_due(now.at) {
+            let orders = self.office.rates(&self.crew.accounts(), now.at);
+            self.carry_out(orders, observe);
+        }
         if self.published.is_none_or(|last| now.at >= last + SNAPSHOT_EVERY) {
             self.publish(now, false);
         }
@@ -283,16 +207,38 @@ impl Mining {
         while let Ok(word) = self.words.1.try_recv() {
             match word {
                 Word::Price(price) => self.recorder.set_price(price),
+                Word::Sources(sources) => self.list(sources, observe),
                 Word::Reloaded(reloaded) => self.tell(News::Reloaded(&reloaded), observe),
             }
         }
     }
 
+    /// Works for these sources from now on. Who is not listed any more gets no new work, its batches under way still
+    /// count, and it stays connected until its shares had their time to be judged.
+    fn list(&mut self, sources: Sources, observe: Observe<'_>) {
+        let now = Moment::now();
+        let added = sources.added.len();
+        for (title, line) in sources.added {
+            self.net.add(line);
+            self.recorder.add(&title, now);
+            self.names.push(title.name);
+        }
+        let orders = self.office.list(added, &sources.order, sources.plan, now.at);
+        self.carry_out(orders, observe);
+    }
+
+    fn steer(&mut self, observe: Observe<'_>) {
+        let orders = self.office.steer(Instant::now());
+        self.carry_out(orders, observe);
+    }
+
     fn publish(&mut self, now: Moment, is_over: bool) {
-        let desk = |(source, desk): (SourceId, &Desk)| snapshot::Desk {
-            counts: self.outbox.counts(source),
-            is_wanted: desk.is_wanted,
-            weight: desk.weight,
+        let office = &self.office;
+        let desk = |source| snapshot::Desk {
+            counts: office.counts(source),
+            is_wanted: office.is_wanted(source),
+            place: office.place(source),
+            weight: office.weight(source),
         };
         let devices = self.crew.device_accounts();
         let readings: Vec<Reading> =
@@ -306,8 +252,8 @@ impl Mining {
             accounts: self.crew.accounts(),
             readings,
             devices,
-            desks: (0..).map(SourceId).zip(&self.desks).map(desk).collect(),
-            total: self.outbox.total(),
+            desks: office.sources().map(desk).collect(),
+            total: office.total(),
             governed: self.crew.status(),
             is_over,
         };
@@ -318,11 +264,10 @@ impl Mining {
     /// Lets what is under way end.
     fn drain(&mut self, observe: Observe<'_>) {
         let deadline = Instant::now() + STOP_DEADLINE;
-        for source in self.sources() {
-            self.order(Input::Weigh(source, 0), observe);
-        }
+        let orders = self.office.wind_down();
+        self.carry_out(orders, observe);
         let is_under_way =
-            |mining: &Self| mining.crew.is_busy() || mining.outbox.total().pending > 0;
+            |mining: &Self| mining.crew.is_busy() || mining.office.total().pending > 0;
         while is_under_way(self) && Instant::now() < deadline {
             self.listen(Duration::from_millis(20), observe);
         }
@@ -333,18 +278,8 @@ impl Mining {
         for (source, said) in self.net.close() {
             self.hear(source, said, observe);
         }
-        for (ticket, pending) in self.outbox.pending() {
-            // Its task did not answer: it is stuck.
-            self.settle(pending.source, ticket, Verdict::Expired, None, observe);
-        }
-    }
-
-    fn sources(&self) -> impl Iterator<Item = SourceId> + use<> {
-        (0..).map(SourceId).take(self.desks.len())
-    }
-
-    fn desk(&mut self, source: SourceId) -> Option<&mut Desk> {
-        self.desks.get_mut(usize::from(source.0))
+        let orders = self.office.expire();
+        self.carry_out(orders, observe);
     }
 
     fn tell(&mut self, news: News<'_>, observe: Observe<'_>) {
@@ -361,17 +296,21 @@ impl Mining {
         }
     }
 
-    /// Tells the engine something, and deals with what it says to that.
-    fn order(&mut self, input: Input, observe: Observe<'_>) {
-        let outputs = self.crew.tell(input);
-        self.deal(outputs, observe);
+    /// A source says something.
+    fn hear(&mut self, source: SourceId, said: Said, observe: Observe<'_>) {
+        if !matches!(said, Said::Event(Event::Verdict(..))) {
+            self.tell(News::Said(source, &said), observe);
+        }
+        let orders = self.office.source_says(source, said, Instant::now());
+        self.carry_out(orders, observe);
     }
 
     /// Deals with what the engine says.
     fn deal(&mut self, outputs: Vec<Output>, observe: Observe<'_>) {
         for output in outputs {
+            let orders = self.office.engine_says(&output, Instant::now());
+            self.carry_out(orders, observe);
             match output {
-                Output::Found(device, share) => self.found(device, &share, observe),
                 Output::Fault(device, why) => self.tell(News::Fault(device, &why), observe),
                 Output::Dismiss(device, why) => match self.crew.standing(device) {
                     None | Some(Standing::Gone) => {
@@ -380,10 +319,8 @@ impl Mining {
                     Some(standing) => self.tell(News::Lost(device, &why, standing), observe),
                 },
                 Output::Back(device) => self.tell(News::Back(device), observe),
-                Output::Finished(report) if report.complete => {
-                    self.net.tell(report.job.source, Command::Exhausted(report.job));
-                }
-                Output::Finished(_)
+                Output::Found(..)
+                | Output::Finished(_)
                 | Output::Assign(..)
                 | Output::Abandon(_)
                 | Output::Recall(_) => {}
@@ -391,122 +328,49 @@ impl Mining {
         }
     }
 
-    /// A share goes to the books, to the share log, and then to its source.
-    fn found(&mut self, device: DeviceId, share: &Share, observe: Observe<'_>) {
-        let now = Instant::now();
-        let source = share.job.source;
-        let Some(desk) = self.desks.get(usize::from(source.0)) else { return };
-        // A job that nobody remembers was replaced many times over: its source will say stale.
-        let about = desk.recent.get(&share.job.serial);
-        let difficulty = about.map_or(0.0, |about| about.difficulty);
-        let is_block = about.is_some_and(|about| chain::meets(&share.hash, &about.block_target));
-        // What is withheld may be a flood: it is counted, and that is all.
-        let Some((ticket, pending)) = self.outbox.found(share, difficulty, is_block, now) else {
-            return;
-        };
-        let written = self.share_log.as_mut().map_or(Ok(()), |log| {
-            let job = about.map_or("", |about| about.name.as_str());
-            let target = about.map(|about| &about.target);
-            log.found(share, ticket, &desk.name, job, target, difficulty)
+    fn carry_out(&mut self, orders: Vec<Order>, observe: Observe<'_>) {
+        for order in orders {
+            match order {
+                Order::Engine(input) => {
+                    let outputs = self.crew.tell(input);
+                    self.deal(outputs, observe);
+                }
+                Order::Source(source, command) => self.net.tell(source, command),
+                Order::Found(found) => self.found(&found, observe),
+                Order::Closed(ticket, pending, verdict, why) => {
+                    self.closed(ticket, pending, verdict, why.as_deref(), observe);
+                }
+                Order::Parts(parts) => self.tell(News::Parts(&parts), observe),
+            }
+        }
+    }
+
+    fn found(&mut self, found: &Found, observe: Observe<'_>) {
+        let Found { device, share, ticket, pending, job, target } = found;
+        let name = self.names.get(usize::from(pending.source.0));
+        let written = self.share_log.as_mut().zip(name).map_or(Ok(()), |(log, name)| {
+            log.found(share, *ticket, name, job, target.as_ref(), pending.difficulty)
         });
-        self.tell(News::Found(device, share, ticket, pending), observe);
+        self.tell(News::Found(*device, share, *ticket, *pending), observe);
         self.check_log(written, observe);
-        self.net.tell(source, Command::Submit(ticket, Box::new(*share)));
     }
 
-    /// A source says something.
-    fn hear(&mut self, source: SourceId, said: Said, observe: Observe<'_>) {
-        let now = Instant::now();
-        if let Said::Event(Event::Verdict(ticket, verdict, why)) = &said {
-            return self.settle(source, *ticket, *verdict, why.as_deref(), observe);
-        }
-        self.tell(News::Said(source, &said), observe);
-        match said {
-            Said::Event(Event::Work(work)) => {
-                self.failover.up(source, now);
-                let speed = self.speed;
-                let Some(desk) = self.desk(source) else { return };
-                desk.take(*work, speed);
-                if desk.weight > 0 {
-                    self.give(source, observe);
-                }
-            }
-            Said::Event(Event::NoWork(_)) => {
-                self.failover.down(source, now);
-                self.take_away(source, observe);
-            }
-            Said::Down(down, _) => {
-                match down.remedy {
-                    Remedy::User => self.failover.refused(source, now),
-                    Remedy::Retry => self.failover.down(source, now),
-                }
-                if let Some(desk) = self.desk(source) {
-                    desk.down = Some(down);
-                }
-                self.take_away(source, observe);
-            }
-            Said::Event(_) | Said::Disk(_) => {}
-        }
-    }
-
-    /// Gives the engine the job of a source.
-    fn give(&mut self, source: SourceId, observe: Observe<'_>) {
-        if let Some(work) = self.desk(source).and_then(|desk| desk.work.as_ref()) {
-            let job = Arc::clone(&work.job);
-            self.order(Input::Job(job), observe);
-        }
-    }
-
-    /// Ends the job of a source that has none any more.
-    fn take_away(&mut self, source: SourceId, observe: Observe<'_>) {
-        if let Some(work) = self.desk(source).and_then(|desk| desk.work.take()) {
-            self.order(Input::End(work.job.id), observe);
-        }
-    }
-
-    /// Connects the sources that are wanted, and gives each its part of the devices.
-    fn steer(&mut self, observe: Observe<'_>) {
-        let weights = self.failover.weights();
-        let mut has_changed = false;
-        for (source, weight) in (0..).map(SourceId).zip(&weights) {
-            let wanted = self.failover.wanted(source);
-            let Some(desk) = self.desk(source) else { continue };
-            let was_wanted = std::mem::replace(&mut desk.is_wanted, wanted);
-            let before = std::mem::replace(&mut desk.weight, *weight);
-            if was_wanted != wanted {
-                self.net.tell(source, Command::Want(wanted));
-            }
-            if before == *weight {
-                continue;
-            }
-            has_changed = true;
-            self.order(Input::Weigh(source, *weight), observe);
-            if before == 0 {
-                self.give(source, observe);
-            }
-        }
-        if has_changed {
-            self.tell(News::Parts(&weights), observe);
-        }
-    }
-
-    /// A share has its verdict.
-    fn settle(
+    fn closed(
         &mut self,
-        source: SourceId,
         ticket: Ticket,
+        pending: Pending,
         verdict: Verdict,
         why: Option<&str>,
         observe: Observe<'_>,
     ) {
-        // Where it had one before, this one is late.
-        let Some(pending) = self.outbox.close(source, ticket, verdict) else { return };
         self.tell(News::Closed(ticket, pending, verdict, why), observe);
-        let desk = self.desks.get(usize::from(source.0));
-        if let (Some(log), Some(desk)) = (&mut self.share_log, desk) {
-            let written = log.closed(ticket, &desk.name, verdict, why);
-            self.check_log(written, observe);
-        }
+        let name = self.names.get(usize::from(pending.source.0));
+        let written = self
+            .share_log
+            .as_mut()
+            .zip(name)
+            .map_or(Ok(()), |(log, name)| log.closed(ticket, name, verdict, why));
+        self.check_log(written, observe);
     }
 
     /// Mining goes on without a share log that cannot be written.
@@ -519,35 +383,11 @@ impl Mining {
 
     /// Why no source can be used, when that shall end the run.
     fn is_without_source(&self) -> Option<String> {
-        let is_out = |desk: &Desk| desk.work.is_none() && desk.down.is_some();
-        if !self.once || !self.desks.iter().all(is_out) {
-            return None;
-        }
-        let whys = self
-            .desks
-            .iter()
-            .filter_map(|desk| Some(format!("{}: {}", desk.name, desk.down.as_ref()?.why)));
+        let whys = self.office.is_without_source().filter(|_| self.once)?;
+        let name = |source: SourceId| self.names.get(usize::from(source.0));
+        let whys =
+            whys.into_iter().filter_map(|(source, why)| Some(format!("{}: {why}", name(source)?)));
         Some(whys.collect::<Vec<_>>().join("; "))
-    }
-
-    fn tell_rates(&mut self) {
-        let now = Instant::now();
-        let is_due = |desk: &Desk| now.saturating_duration_since(desk.told.1) >= RATE_EVERY;
-        if !self.desks.iter().any(is_due) {
-            return;
-        }
-        let accounts = self.crew.accounts();
-        let mut total = 0.0;
-        for source in self.sources() {
-            let scanned = accounts.get(&source).map_or(0, |account| account.tally.scanned);
-            let Some(desk) = self.desk(source) else { continue };
-            let (before, since) = std::mem::replace(&mut desk.told, (scanned, now));
-            if let Some(rate) = rate(scanned - before, now - since).filter(|rate| *rate > 0.0) {
-                total += rate;
-                self.net.tell(source, Command::Rate(rate));
-            }
-        }
-        self.speed = self.speed.max(total);
     }
 }
 
@@ -559,29 +399,4 @@ pub struct Outcome {
     pub snapshot: Arc<Snapshot>,
     /// The devices.
     pub crew: Crew,
-}
-
-impl Desk {
-    /// Takes the place of the job before. At most [`SHARES_SOUGHT`] shares a second are looked for: whoever takes
-    /// nearly every hash (regtest does) would keep us busy with counting.
-    fn take(&mut self, mut work: Work, speed: f64) {
-        let about = About {
-            name: work.name.clone(),
-            target: work.job.target,
-            difficulty: chain::difficulty(&work.job.target),
-            block_target: work.block_target,
-        };
-        self.recent.insert(work.job.id.serial, about);
-        while self.recent.len() > JOBS_REMEMBERED {
-            self.recent.pop_first();
-        }
-        self.down = None;
-        let least = speed / SHARES_SOUGHT / 2_f64.powi(32);
-        if let Ok(target) = chain::target_of_difficulty(least)
-            && target < work.job.target
-        {
-            work.job = Arc::new(Job { target, ..work.job.as_ref().clone() });
-        }
-        self.work = Some(work);
-    }
 }

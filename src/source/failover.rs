@@ -6,6 +6,9 @@
 //! its shares may wait for their verdicts.
 //!
 //! *Quota*: all sources work at once, each for its part. The part of one that is down goes to the others.
+//!
+//! Sources keep their numbers; which of them are *listed*, and in which order, may change. One that is listed no more
+//! gets no work, and stays connected for its last verdicts like one that is not needed.
 
 use std::time::{Duration, Instant};
 
@@ -108,21 +111,23 @@ fn index(name: &str, sources: &[Location]) -> Result<usize, QuotaError> {
 #[derive(Debug)]
 pub struct Failover {
     plan: Plan,
+    /// By number.
     sources: Vec<State>,
-    /// The source that has all devices, in failover.
+    /// The numbers of those that are listed, the preferred ones first.
+    order: Vec<usize>,
+    /// The place in the order of the source that has all devices, in failover.
     working: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 struct State {
     is_up: bool,
     /// When it came up, went down, or was first wanted.
     since: Instant,
     /// How long it may be down before the next one is tried.
     grace: Duration,
-    /// It fell soon after it came, the last time.
-    has_flapped: bool,
+    /// How long it must have had work before it gets the devices from one that is less preferred.
+    steady: Duration,
     is_wanted: bool,
     is_needed: bool,
     /// When it was needed last.
@@ -133,18 +138,30 @@ impl Failover {
     /// Nothing is connected yet.
     #[must_use]
     pub fn new(sources: usize, plan: Plan, now: Instant) -> Self {
-        let state = State {
-            is_up: false,
-            since: now,
-            grace: FIRST_TRY,
-            has_flapped: false,
-            is_wanted: false,
-            is_needed: false,
-            needed: now,
-        };
-        let mut failover = Self { plan, sources: vec![state; sources], working: None };
+        let mut failover = Self { plan, sources: Vec::new(), order: Vec::new(), working: None };
+        failover.sources.resize(sources, State::new(now));
+        failover.order.extend(0..sources);
         failover.tick(now);
         failover
+    }
+
+    /// From now on these sources are listed, in the order in which they are preferred; numbers that were not known
+    /// are those of new ones. One that is preferred to the source at work now, and was not before, gets the devices as
+    /// soon as it has work: somebody just said so. The parts of a quota are in the same order.
+    pub fn list(&mut self, order: &[SourceId], plan: Plan, now: Instant) {
+        let order: Vec<usize> = order.iter().map(|source| usize::from(source.0)).collect();
+        let known = order.iter().map(|index| index + 1).max().unwrap_or(0).max(self.sources.len());
+        self.sources.resize(known, State::new(now));
+        let better_before = self.working.map_or(&[][..], |working| &self.order[..working]);
+        let at_work = self.working.map(|working| self.order[working]);
+        let working = order.iter().position(|index| Some(*index) == at_work);
+        for index in &order[..working.unwrap_or(0)] {
+            if !better_before.contains(index) {
+                self.sources[*index].steady = Duration::ZERO;
+            }
+        }
+        (self.order, self.working, self.plan) = (order, working, plan);
+        self.tick(now);
     }
 
     /// A source gave work.
@@ -170,7 +187,8 @@ impl Failover {
         if let Some(state) = self.state(source) {
             if state.is_up {
                 let lived = now.saturating_duration_since(state.since);
-                state.has_flapped = lived < STEADY_AFTER_FLAP;
+                let has_flapped = lived < STEADY_AFTER_FLAP;
+                state.steady = if has_flapped { STEADY_AFTER_FLAP } else { STEADY };
                 (state.is_up, state.since, state.grace) = (false, now, grace);
             } else {
                 // It was tried, in vain.
@@ -182,12 +200,12 @@ impl Failover {
 
     /// The time of [`deadline`](Self::deadline) has come, or anything else happened.
     pub fn tick(&mut self, now: Instant) {
-        let is_quota = matches!(self.plan, Plan::Quota(_));
-        if !is_quota {
-            self.choose(now);
+        match self.plan {
+            Plan::Quota(_) => self.working = None,
+            Plan::Failover => self.choose(now),
         }
         for index in 0..self.sources.len() {
-            let is_needed = is_quota || self.is_needed(index, now);
+            let is_needed = self.is_needed(index, now);
             let state = &mut self.sources[index];
             if std::mem::replace(&mut state.is_needed, is_needed) || is_needed {
                 state.needed = now;
@@ -203,16 +221,15 @@ impl Failover {
     /// When the next call of [`tick`](Self::tick) is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if matches!(self.plan, Plan::Quota(_)) {
-            return None;
-        }
-        let better = self.working.unwrap_or(self.sources.len());
+        let better = self.working.unwrap_or(self.order.len());
+        let is_failover = self.plan == Plan::Failover;
         let times = self.sources.iter().enumerate().filter_map(|(index, state)| {
-            if state.is_up && index < better {
-                Some(state.since + state.steady())
-            } else if !state.is_up && self.working.is_none() && state.is_wanted {
+            let place = self.place_of(index).filter(|_| is_failover);
+            if place.is_some_and(|place| place < better) && state.is_up {
+                Some(state.since + state.steady)
+            } else if place.is_some() && !state.is_up && self.working.is_none() && state.is_wanted {
                 Some(state.since + state.grace)
-            } else if state.is_wanted && index > better {
+            } else if state.is_wanted && !state.is_needed {
                 Some(state.needed + VERDICT_WAIT)
             } else {
                 None
@@ -229,15 +246,28 @@ impl Failover {
         self.sources.get(usize::from(source.0)).is_some_and(|state| state.is_wanted)
     }
 
+    /// A source's place in the order of preference, from 0; none for one that is not listed.
+    #[must_use]
+    pub fn place(&self, source: SourceId) -> Option<usize> {
+        self.place_of(source.0.into())
+    }
+
     /// The parts of the devices' work, by source; all 0 when none has work.
     #[must_use]
     pub fn weights(&self) -> Vec<u32> {
-        let part = |index: usize| match &self.plan {
-            Plan::Failover => u32::from(self.working == Some(index)),
-            Plan::Quota(parts) => parts.get(index).copied().unwrap_or(1),
+        let part = |place: usize| match &self.plan {
+            Plan::Failover => u32::from(self.working == Some(place)),
+            Plan::Quota(parts) => parts.get(place).copied().unwrap_or(1),
         };
         let states = self.sources.iter().enumerate();
-        states.map(|(index, state)| if state.is_up { part(index) } else { 0 }).collect()
+        let weight = |(index, state): (usize, &State)| {
+            self.place_of(index).filter(|_| state.is_up).map_or(0, part)
+        };
+        states.map(weight).collect()
+    }
+
+    fn place_of(&self, index: usize) -> Option<usize> {
+        self.order.iter().position(|listed| *listed == index)
     }
 
     fn state(&mut self, source: SourceId) -> Option<&mut State> {
@@ -246,31 +276,44 @@ impl Failover {
 
     /// Chooses the source that works, in failover.
     fn choose(&mut self, now: Instant) {
-        self.working = self.working.filter(|index| self.sources[*index].is_up);
-        let mut best = self.sources.iter().enumerate().filter(|(_, state)| state.is_up);
-        self.working = match self.working {
-            None => best.next().map(|(index, _)| index),
-            Some(working) => best
-                .find(|(index, state)| *index == working || now >= state.since + state.steady())
-                .map(|(index, _)| index),
+        let listed = |place: usize| &self.sources[self.order[place]];
+        let working = self.working.filter(|place| listed(*place).is_up);
+        let mut up = (0..self.order.len()).filter(|place| listed(*place).is_up);
+        self.working = match working {
+            None => up.next(),
+            Some(working) => up.find(|place| {
+                let state = listed(*place);
+                *place == working || now >= state.since + state.steady
+            }),
         };
     }
 
-    /// Whether a source shall be connected for the sake of the devices, in failover.
+    /// Whether a source shall be connected for the sake of the devices.
     fn is_needed(&self, index: usize, now: Instant) -> bool {
-        match self.working {
+        let Some(place) = self.place_of(index) else { return false };
+        match (&self.plan, self.working) {
+            (Plan::Quota(_), _) => true,
             // The better ones are tried all the time.
-            Some(working) => index <= working,
-            None => self.sources[..index]
-                .iter()
-                .all(|state| !state.is_up && now >= state.since + state.grace),
+            (Plan::Failover, Some(working)) => place <= working,
+            (Plan::Failover, None) => self.order[..place].iter().all(|better| {
+                let better = &self.sources[*better];
+                !better.is_up && now >= better.since + better.grace
+            }),
         }
     }
 }
 
 impl State {
-    fn steady(&self) -> Duration {
-        if self.has_flapped { STEADY_AFTER_FLAP } else { STEADY }
+    const fn new(now: Instant) -> Self {
+        Self {
+            is_up: false,
+            since: now,
+            grace: FIRST_TRY,
+            steady: STEADY,
+            is_wanted: false,
+            is_needed: false,
+            needed: now,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::mine::{Run, signal};
+use crate::pools::Pool;
 
 /// A run for the practice pool with these settings.
 fn run(file: &Path, settings: &str, more: &[&str]) -> Run {
@@ -49,10 +50,10 @@ fn a_signal_has_the_settings_read_again_and_no_share_is_lost() {
     let mut run = run(&file, "gpu-share = \"90%\"\n", &log);
 
     // What is typed wins, also later; what no run can change is named.
-    let text = "profile = \"background\"\nmax-power = \"100W\"\nprice = \"0.3\"\nuser = \"b\"\n";
+    let text = "profile = \"background\"\nmax-power = \"100W\"\nprice = \"0.3\"\nuser = \"b\"\nonce = true\n";
     let told = reload(&mut run, &file, text);
     assert_eq!(told["changed"], json!(["price", "profile", "gpu-share"]), "{told}");
-    assert_eq!((&told["at_next_start"], &told["error"]), (&json!(["user"]), &Value::Null));
+    assert_eq!((&told["at_next_start"], &told["error"]), (&json!(["user", "once"]), &Value::Null));
     let governed = run.until("governed");
     assert_eq!(governed["devices"][0]["profile"], "background", "{governed}");
     assert_eq!(governed["devices"][0]["gpu_share"], 1.0, "{governed}");
@@ -106,5 +107,81 @@ fn a_watched_file_is_read_again_when_it_was_replaced() {
     assert!(told["error"].as_str().unwrap().contains("it cannot be read"), "{told}");
     fs::write(&file, "watch-config = true\n").unwrap();
     assert_eq!(run.until("reloaded")["changed"], json!(["gpu-share"]));
+    rest(run);
+}
+
+/// Settings with these pools as sources.
+fn sources(pools: &[&Pool]) -> String {
+    let urls: Vec<String> = pools.iter().map(|pool| format!("{:?}", pool.url())).collect();
+    format!("source = [{}]\n", urls.join(", "))
+}
+
+/// Reads events until a share of this source was found.
+fn until_share_of(run: &mut Run, source: u16) {
+    while run.until("share")["source"] != source {}
+}
+
+#[test]
+fn sources_come_and_go_while_a_run_goes_on_and_no_share_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("adit.toml");
+    let log = folder.path().join("shares.jsonl");
+    let log = ["--share-log", log.to_str().unwrap()];
+    let [a, b, c] = [(); 3].map(|()| Pool::with_difficulty(1e-5));
+    let mut run = run(&file, &sources(&[&a]), &log);
+
+    // Another pool instead: the one before gets no more work.
+    let told = reload(&mut run, &file, &sources(&[&b]));
+    assert_eq!((&told["changed"], &told["error"]), (&json!(["source"]), &Value::Null), "{told}");
+    until_share_of(&mut run, 1);
+    // The first one comes back, before the other: it has its number again, and the devices without a minute's wait.
+    reload(&mut run, &file, &sources(&[&a, &b]));
+    until_share_of(&mut run, 0);
+    // All at once, in parts that are named by place.
+    let parts = format!("{}quota = \"1=1,2=1,3=2\"\n", sources(&[&c, &b, &a]));
+    let told = reload(&mut run, &file, &parts);
+    assert_eq!(told["changed"], json!(["source", "quota"]), "{told}");
+    while run.until("parts")["parts"] != json!([2, 1, 1]) {}
+    for source in [0, 1, 2] {
+        until_share_of(&mut run, source);
+    }
+    // What cannot be changes nothing.
+    let told = reload(&mut run, &file, "profile = \"background\"\n");
+    assert!(told["error"].as_str().unwrap().contains("no --source is left"), "{told}");
+    until_share_of(&mut run, 2);
+
+    let summary = rest(run).pop().unwrap();
+    let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+    for lost in ["expired", "pending", "rejected", "invalid", "duplicate"] {
+        assert_eq!(summary[lost], 0, "{lost}: {summary}");
+    }
+    let told = summary["sources"].as_array().unwrap();
+    assert_eq!(told.len(), 3, "{summary}");
+    for (source, pool) in told.iter().zip([&a, &b, &c]) {
+        assert_eq!(source["url"], pool.url());
+        let sent = number(&source["accepted"]) + number(&source["stale"]);
+        assert_eq!(sent, pool.judged(), "{source}");
+        let accepted = pool.shares.lock().unwrap();
+        let accepted = accepted.iter().filter(|share| share.refusal.is_none()).count();
+        assert_eq!(number(&source["accepted"]), accepted, "{source}");
+        assert!(accepted > 0, "{source}");
+    }
+    let checked = crate::done(&["verify", "--share-log", log[1]]);
+    let found = number(&summary["found"]) - number(&summary["withheld"]);
+    assert!(checked.contains(&found.to_string()), "{checked}");
+}
+
+#[test]
+fn a_password_that_changes_in_its_file_makes_a_new_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, password) = (folder.path().join("adit.toml"), folder.path().join("password"));
+    fs::write(&password, "one\n").unwrap();
+    let pool = Pool::with_difficulty(1e-5);
+    let settings = format!("{}password-file = {password:?}\n", sources(&[&pool]));
+    let mut run = run(&file, &settings, &[]);
+    assert_eq!(reload(&mut run, &file, &settings)["changed"], json!([]));
+    fs::write(&password, "another\n").unwrap();
+    assert_eq!(reload(&mut run, &file, &settings)["changed"], json!(["password-file"]));
+    until_share_of(&mut run, 1);
     rest(run);
 }

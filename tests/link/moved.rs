@@ -38,7 +38,7 @@ async fn a_port_that_the_pool_sent_us_to_is_left_when_it_fails() {
     });
     let crew = Crew::new(Vec::new(), Duration::from_millis(10), Stop::default());
     let line = Line::Pool(Box::new(Pool { endpoint: plain(port), client }));
-    let net = Net::start(vec![line], crew.waker()).unwrap();
+    let mut net = Net::start(vec![line], crew.waker()).unwrap();
     net.tell(SOURCE, Command::Want(true));
 
     let (stream, _) = first.accept().await.unwrap();

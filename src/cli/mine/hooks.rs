@@ -4,11 +4,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::lines::Named;
 use crate::cli::Failure;
 use crate::engine::DeviceId;
 use crate::runtime::hooks::{Hook, Hooks, Occasion};
-use crate::runtime::mining::News;
+use crate::runtime::mining::{News, Title};
 use crate::runtime::net::Said;
 use crate::work::SourceId;
 
@@ -37,9 +36,10 @@ fn hook(text: &str) -> Result<Hook, String> {
 }
 
 /// Tells the hooks of a run what happens in it.
-pub(super) struct Herald<'h> {
+pub(super) struct Herald {
     hooks: Option<Hooks>,
-    sources: &'h [Named],
+    /// Their names.
+    sources: Vec<String>,
 }
 
 impl HookOptions {
@@ -51,7 +51,7 @@ impl HookOptions {
             || self.source_down.is_some()
     }
 
-    pub(super) fn herald<'h>(&self, sources: &'h [Named]) -> Result<Herald<'h>, Failure> {
+    pub(super) fn herald(&self) -> Result<Herald, Failure> {
         let all = [
             (Occasion::Share, &self.share),
             (Occasion::Block, &self.block),
@@ -60,16 +60,19 @@ impl HookOptions {
         ];
         let hooks = all.into_iter().filter_map(|(occasion, hook)| Some((occasion, hook.clone()?)));
         let hooks = self.any().then(|| Hooks::start(hooks.collect())).transpose()?;
-        Ok(Herald { hooks, sources })
+        Ok(Herald { hooks, sources: Vec::new() })
     }
 }
 
-impl Herald<'_> {
+impl Herald {
+    /// One more source, with the next number.
+    pub(super) fn meet(&mut self, title: &Title) {
+        self.sources.push(title.name.clone());
+    }
+
     pub(super) fn hear(&mut self, news: &News<'_>) {
         let Some(hooks) = &mut self.hooks else { return };
-        let name = |source: SourceId| {
-            self.sources.get(usize::from(source.0)).map(|named| named.name.as_str())
-        };
+        let name = |source: SourceId| self.sources.get(usize::from(source.0));
         let device = |device: DeviceId, state: &str, why: Option<&str>| json!({ "device": device.0, "state": state, "why": why });
         let mut tell = |occasion: Occasion, facts: Value| {
             if hooks.wants(occasion) {

@@ -11,6 +11,7 @@ use crate::cli::{Failure, output};
 use crate::files;
 use crate::limits::SOURCES;
 use crate::link::{Credentials, Endpoint, Http, Tls, default_cookie};
+use crate::runtime::mining::Title;
 use crate::runtime::net::{Line, Node, Pool};
 use crate::runtime::vault::{Kept, Vault};
 use crate::source::failover::Plan;
@@ -31,8 +32,25 @@ const ANY_PASSWORD: &str = "x";
 /// Longest password: a longer file is another one.
 const LONGEST_PASSWORD: u64 = 4096;
 
-/// The connections for these sources, in their order.
-pub(super) fn lines(args: &Args, sources: &[Location], state: &Path) -> Result<Vec<Line>, Failure> {
+/// A source, and all that makes it what it is: one that is alike is the same.
+#[derive(Clone, PartialEq)]
+pub(super) struct Recipe {
+    /// How it is told of.
+    pub(super) title: Title,
+    /// What its user should know before it is used.
+    pub(super) warning: Option<&'static str>,
+    way: Way,
+}
+
+/// How it is reached, and what is said there; its number comes when it is opened.
+#[derive(Clone, PartialEq)]
+enum Way {
+    Pool(Endpoint, Box<stratum_v1::Settings>),
+    Node(location::Node, Credentials, Box<gbt::Settings>),
+}
+
+/// What these sources are, in their order.
+pub(super) fn recipes(args: &Args, sources: &[Location]) -> Result<Vec<Recipe>, Failure> {
     if sources.len() > SOURCES {
         return Err(Failure::usage(format!(
             "{} sources are more than the {SOURCES} of one run; leave some out",
@@ -40,31 +58,14 @@ pub(super) fn lines(args: &Args, sources: &[Location], state: &Path) -> Result<V
         )));
     }
     let kinds = check(args, sources)?;
-    let line = |(source, location): (SourceId, &Location)| match location {
-        Location::Stratum(stratum) => pool(args, kinds, source, stratum),
-        Location::Node(node) => self::node(args, kinds, source, node, state),
-        Location::Replay => Err(Failure::usage("replay: is no source beside others")),
-    };
-    (0..).map(SourceId).zip(sources).map(line).collect()
-}
-
-/// A source as it is told of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Named {
-    /// As it was typed.
-    pub(super) name: String,
-    /// Whether anybody may be in between.
-    pub(super) is_insecure: bool,
-    /// What its user should know before it is used.
-    pub(super) warning: Option<&'static str>,
-}
-
-/// The names of sources, in their order.
-pub(super) fn named(args: &Args, sources: &[Location]) -> Vec<Named> {
-    let named = |location: &Location| {
-        let is_insecure = matches!(
-            location, Location::Stratum(at) if tls(args, at) == Some(Tls::Insecure)
-        );
+    let recipe = |location: &Location| {
+        let way = match location {
+            Location::Stratum(stratum) => pool(args, kinds, stratum),
+            Location::Node(node) => self::node(args, kinds, node),
+            Location::Replay => Err(Failure::usage("replay: is no source beside others")),
+        }?;
+        let is_insecure =
+            matches!(&way, Way::Pool(endpoint, _) if endpoint.tls == Some(Tls::Insecure));
         let warning = match location {
             _ if is_insecure => Some(
                 "--insecure accepts any certificate: somebody in between can take your shares; pin the pool's \
@@ -75,9 +76,30 @@ pub(super) fn named(args: &Args, sources: &[Location]) -> Vec<Named> {
             }
             _ => None,
         };
-        Named { name: location.to_string(), is_insecure, warning }
+        Ok(Recipe { title: Title { name: location.to_string(), is_insecure }, warning, way })
     };
-    sources.iter().map(named).collect()
+    sources.iter().map(recipe).collect()
+}
+
+impl Recipe {
+    /// The way to it. Nothing is connected yet.
+    pub(super) fn open(&self, source: SourceId, state: &Path) -> Result<Line, Failure> {
+        match &self.way {
+            Way::Pool(endpoint, settings) => {
+                let settings = stratum_v1::Settings { source, ..settings.as_ref().clone() };
+                let client = stratum_v1::Client::new(settings);
+                Ok(Line::Pool(Box::new(Pool { endpoint: endpoint.clone(), client })))
+            }
+            Way::Node(at, credentials, settings) => {
+                let http = Http::new(&at.host, at.port, credentials.clone())
+                    .map_err(|error| Failure::usage(format!("{}: {error}", self.title.name)))?;
+                let seed = fastrand::u32(..);
+                let settings = gbt::Settings { source, seed, ..settings.as_ref().clone() };
+                let (client, vault) = (gbt::Client::new(settings), Vault::at(state));
+                Ok(Line::Node(Box::new(Node { http, client, vault })))
+            }
+        }
+    }
 }
 
 /// Which kinds of sources there are.
@@ -131,12 +153,7 @@ pub(super) fn state_folder() -> Result<PathBuf, Failure> {
     Ok(folder.join("adit"))
 }
 
-fn pool(
-    args: &Args,
-    kinds: Kinds,
-    source: SourceId,
-    at: &location::Stratum,
-) -> Result<Line, Failure> {
+fn pool(args: &Args, kinds: Kinds, at: &location::Stratum) -> Result<Way, Failure> {
     let name = Location::Stratum(at.clone());
     let Some(user) = at.user.clone().or_else(|| args.user.clone()) else {
         return Err(Failure::usage(format!(
@@ -145,9 +162,8 @@ fn pool(
         )));
     };
     let password = password(args, kinds, at.password_file.as_deref(), &name)?;
-    let tls = tls(args, at);
     let settings = stratum_v1::Settings {
-        source,
+        source: SourceId(0),
         user,
         password: password.map_or_else(|| ANY_PASSWORD.to_owned(), |Secret(password)| password),
         agent: concat!("adit/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -163,9 +179,8 @@ fn pool(
         reconnect_port: args.reconnect_port,
     };
     let proxy = at.proxy.clone().or_else(|| args.proxy.clone());
-    let endpoint = Endpoint { host: at.host.clone(), port: at.port, tls, proxy };
-    let client = stratum_v1::Client::new(settings);
-    Ok(Line::Pool(Box::new(Pool { endpoint, client })))
+    let endpoint = Endpoint { host: at.host.clone(), port: at.port, tls: tls(args, at), proxy };
+    Ok(Way::Pool(endpoint, Box::new(settings)))
 }
 
 /// A source's own pin wins over what is said of all.
@@ -177,39 +192,28 @@ fn tls(args: &Args, at: &location::Stratum) -> Option<Tls> {
     })
 }
 
-fn node(
-    args: &Args,
-    kinds: Kinds,
-    source: SourceId,
-    at: &location::Node,
-    state: &Path,
-) -> Result<Line, Failure> {
-    let name = Location::Node(at.clone());
+fn node(args: &Args, kinds: Kinds, at: &location::Node) -> Result<Way, Failure> {
     let Some(payout) = args.payout_address.clone() else {
         return Err(Failure::usage(format!(
-            "{name}: whom shall its blocks pay? Give --payout-address an address of the node's chain"
+            "{}: whom shall its blocks pay? Give --payout-address an address of the node's chain",
+            Location::Node(at.clone())
         )));
     };
-    let credentials = credentials(args, kinds, at)?;
     let settings = gbt::Settings {
-        source,
+        source: SourceId(0),
         payout,
         tag: args.coinbase_tag.clone(),
         version_mask: args.version_mask,
         propose: args.propose,
         refresh: args.template_every,
         require: args.require_payout.clone(),
-        seed: fastrand::u32(..),
+        seed: 0,
     };
-    let client = gbt::Client::new(settings);
-    let vault = Vault::at(state);
-    let http = Http::new(&at.host, at.port, credentials)
-        .map_err(|error| Failure::usage(format!("{name}: {error}")))?;
-    Ok(Line::Node(Box::new(Node { http, client, vault })))
+    Ok(Way::Node(at.clone(), credentials(args, kinds, at)?, Box::new(settings)))
 }
 
 /// Blocks of an earlier run that have no answer yet go to their nodes first.
-pub(super) fn recover(lines: &mut [Line]) {
+pub(super) fn recover<'l>(lines: impl IntoIterator<Item = &'l mut Line>) {
     for line in lines {
         if let Line::Node(node) = line {
             resubmit(&node.vault, &mut node.client);

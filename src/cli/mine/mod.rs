@@ -5,6 +5,7 @@ mod hooks;
 mod lines;
 mod reload;
 mod replay;
+mod roster;
 mod run;
 mod schedule;
 mod screen;
@@ -28,7 +29,7 @@ use crate::runtime::{Control, Stop};
 use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
 use crate::ui::messages;
-use crate::work::Price;
+use crate::work::{Price, SourceId};
 use desktop::DesktopOptions;
 use hooks::HookOptions;
 pub(super) use lines::password_in;
@@ -214,7 +215,9 @@ pub(super) fn check(args: &Args) -> Result<(), Failure> {
         Kind::Sources => {
             lines::plan(args, &args.sources)?;
             args.watch.check()?;
-            lines::lines(args, &args.sources, &lines::state_folder()?).map(drop)
+            let state = lines::state_folder()?;
+            let mut recipes = (0..).map(SourceId).zip(lines::recipes(args, &args.sources)?);
+            recipes.try_for_each(|(source, recipe)| recipe.open(source, &state).map(drop))
         }
     }
 }

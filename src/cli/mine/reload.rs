@@ -8,6 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::desktop::{DesktopOptions, Steering};
+use super::lines::Recipe;
+use super::roster::{Change, Roster};
 use super::{Args, check};
 use crate::cli::Failure;
 use crate::cli::config::{Settings, Typed};
@@ -17,10 +19,31 @@ use crate::runtime::Control;
 use crate::runtime::mining::{Reloaded, Word};
 use crate::runtime::service;
 use crate::runtime::signals::Reload;
+use crate::work::SourceId;
 
 /// Keys that can change while a run goes on; [`Reloader::look`] has each taken over.
 const LIVE: [&str; 8] =
     ["price", "profile", "gpu-share", "max-temp", "max-power", "schedule", "when", "when-busy"];
+
+/// Keys that make sources what they are.
+const OF_SOURCES: [&str; 16] = [
+    "source",
+    "quota",
+    "user",
+    "password-file",
+    "cookie-file",
+    "payout-address",
+    "coinbase-tag",
+    "propose",
+    "template-every",
+    "require-payout",
+    "tls-fingerprint",
+    "insecure",
+    "proxy",
+    "reconnect-port",
+    "min-difficulty",
+    "version-mask",
+];
 
 /// How often a watched file is looked at. Looking at what it holds also sees a file that was replaced, or that lies
 /// behind links and on network drives, of which the systems' own notices tell less.
@@ -34,6 +57,8 @@ pub(super) struct Reloader<'t> {
     /// Of the last time that they were read and right.
     latest: Settings,
     pub(super) desktop: DesktopOptions,
+    /// It began without a source, and so without a share log: sources come with the next start.
+    is_practice: bool,
     asked: Reload,
 }
 
@@ -54,27 +79,39 @@ impl<'t> Reloader<'t> {
             watch(file, asked.clone())?;
         }
         let (first, latest) = (settings.clone(), settings.clone());
-        Ok(Self { typed, first, latest, desktop: args.desktop.clone(), asked })
+        let (desktop, is_practice) = (args.desktop.clone(), args.sources.is_empty());
+        Ok(Self { typed, first, latest, desktop, is_practice, asked })
     }
 
-    /// Reads the settings again where somebody asked for it, and puts what changed under way.
+    /// Reads the settings again where somebody asked for it, and puts what changed under way. Returns the sources
+    /// that the run did not know before.
     pub(super) fn look(
         &mut self,
         words: &Sender<Word>,
         control: &Control,
         steering: &mut Steering,
         devices: &[Facts],
-    ) {
+        roster: &mut Roster,
+    ) -> Vec<(SourceId, Recipe)> {
         if !self.asked.take() {
-            return;
+            return Vec::new();
         }
         service::tell(service::State::Reloading);
-        let reloaded = match self.read() {
-            Ok((args, settings)) => {
+        let mut added = Vec::new();
+        let reloaded = match self.read(roster) {
+            Ok((args, settings, change)) => {
                 let changed = settings.differing(&self.latest);
-                let is_live = |key: &String| LIVE.contains(&key.as_str());
+                let is_of_sources = |key: &String| OF_SOURCES.contains(&key.as_str());
+                let is_live = |key: &String| {
+                    LIVE.contains(&key.as_str()) || is_of_sources(key) && !self.is_practice
+                };
+                let mut changed: Vec<String> = changed.into_iter().filter(is_live).collect();
+                if change.is_some() && !changed.iter().any(is_of_sources) {
+                    // The settings are the same, so it is what a file holds that they name.
+                    changed.push("password-file".to_owned());
+                }
                 let reloaded = Reloaded {
-                    changed: changed.into_iter().filter(is_live).collect(),
+                    changed,
                     at_next_start: settings
                         .differing(&self.first)
                         .into_iter()
@@ -83,6 +120,11 @@ impl<'t> Reloader<'t> {
                     error: None,
                 };
                 self.latest = settings;
+                if let Some(change) = change {
+                    roster.note(&change);
+                    let _ = words.send(Word::Sources(change.sources));
+                    added = change.added;
+                }
                 // Nobody hears it when the run is over.
                 let _ = words.send(Word::Price(args.price));
                 args.desktop.replace(&self.desktop, control, steering, devices);
@@ -93,13 +135,16 @@ impl<'t> Reloader<'t> {
         };
         let _ = words.send(Word::Reloaded(reloaded));
         service::tell(service::State::Ready);
+        added
     }
 
     /// All of them, as good as a run could begin with them.
-    fn read(&self) -> Result<(Args, Settings), Failure> {
+    fn read(&self, roster: &Roster) -> Result<(Args, Settings, Option<Change>), Failure> {
         let (args, settings) = self.typed.settle()?;
-        check(&args).map_err(|failure| settings.explained(failure))?;
-        Ok((args, settings))
+        let change = check(&args)
+            .and_then(|()| if self.is_practice { Ok(None) } else { roster.change(&args) });
+        let change = change.map_err(|failure| settings.explained(failure))?;
+        Ok((args, settings, change))
     }
 }
 

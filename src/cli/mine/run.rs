@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::desktop::{Governed, Steering};
-use super::lines::Named;
+use super::hooks::Herald;
+use super::lines::Recipe;
 use super::reload::Reloader;
+use super::roster::Roster;
 use super::screen::{self, Show};
 use super::tell::{self, Teller};
 use super::{Args, lines, write_summary};
@@ -23,7 +25,6 @@ use crate::runtime::service::{self, Pulse};
 use crate::runtime::share_log::ShareLog;
 use crate::runtime::snapshot::{Device, FoundWork, Health, Snapshot, Source, State};
 use crate::runtime::{Control, Flow, Stop};
-use crate::source::failover::Failover;
 use crate::source::location::{Location, Stratum};
 use crate::ui::text;
 use crate::work::{SourceId, Verdict, rate};
@@ -41,9 +42,8 @@ pub(super) fn run(
     let listeners = args.watch.listen()?;
     // What was typed is judged before devices are opened, which takes seconds.
     let state = lines::state_folder()?;
-    let plan = lines::plan(args, &args.sources)?;
-    let mut sources = args.sources.clone();
-    let mut connections = lines::lines(args, &sources, &state)?;
+    let mut roster = Roster::new(args, &args.sources, state.clone())?;
+    let mut connections = roster.open()?;
     let share_log = share_log(args, &state)?;
     let Governed { mut crew, speeds, reopen, .. } =
         args.desktop.open(&args.options, control, stop)?;
@@ -53,17 +53,16 @@ pub(super) fn run(
     let speed: f64 = speeds.iter().sum();
     tell::devices(args, &crew, &speeds)?;
     let practice = Stop::default();
-    if sources.is_empty() {
-        sources.push(practice_pool(args, speed, &practice)?);
-        connections = lines::lines(args, &sources, &state)?;
+    if args.sources.is_empty() {
+        roster = Roster::new(args, &[practice_pool(args, speed, &practice)?], state)?;
+        connections = roster.open()?;
     }
     lines::recover(&mut connections);
-    let named = lines::named(args, &sources);
-    let titles: Vec<String> = named.iter().map(|source| source.name.clone()).collect();
+    let titles = roster.titles();
     let net = Net::start(connections, crew.waker())
         .map_err(|error| Failure::usage(format!("the network cannot be used: {error}")))?;
-    let failover = Failover::new(titles.len(), plan, Instant::now());
-    let mut mining = Mining::new(crew, net, failover, &titles, share_log, stop.clone(), args.once);
+    let (plan, ending) = (roster.plan(), stop.clone());
+    let mut mining = Mining::new(crew, net, plan, &titles, share_log, ending, args.once);
     mining.expect(speed);
     // Its other end is in the run.
     let _ = mining.words().send(Word::Price(args.price.clone()));
@@ -72,12 +71,12 @@ pub(super) fn run(
     let show = screen::is_wanted(args)
         .then(|| Show::begin(mining.viewer(), control.clone(), stop))
         .transpose()?;
-    let (outcome, told) = observe(args, mining, &named, show.as_ref(), control, begun, reloader);
+    let (outcome, told) = observe(args, mining, roster, show.as_ref(), control, begun, reloader);
     // The summary is told on the terminal as it was.
     drop(show);
     practice.request();
     drop(servers);
-    let told = told.and(conclude(args, &outcome, &named, begun.elapsed(), stop, summary_file));
+    let told = told.and(conclude(args, &outcome, begun.elapsed(), stop, summary_file));
     if stop.is_requested() {
         return Err(Failure::interrupted());
     }
@@ -145,21 +144,20 @@ fn practice_pool(args: &Args, speed: f64, stop: &Stop) -> Result<Location, Failu
 fn observe(
     args: &Args,
     mining: Mining,
-    named: &[Named],
+    mut roster: Roster,
     show: Option<&Show>,
     control: &Control,
     begun: Instant,
     mut reloader: Reloader<'_>,
 ) -> (Outcome, Result<(), Failure>) {
-    let mut teller = Teller::new(args, named);
-    let mut failure = teller.warnings();
-    let mut herald = match args.hooks.herald(named) {
-        Ok(herald) => Some(herald),
-        Err(error) => {
-            failure = failure.and(Err(error));
-            None
-        }
+    let mut teller = Teller::new(args);
+    let (mut herald, mut failure) = match args.hooks.herald() {
+        Ok(herald) => (Some(herald), Ok(())),
+        Err(error) => (None, Err(error)),
     };
+    for (source, recipe) in roster.recipes() {
+        failure = failure.and(meet(source, recipe, &mut teller, herald.as_mut()));
+    }
     let (mut shares, mut blocks) = (0, 0);
     let mut pulse = service::patience().map(|patience| Pulse::new(patience, begun));
     service::tell(service::State::Ready);
@@ -176,13 +174,16 @@ fn observe(
         }
         let told = match &news {
             News::Tick(snapshot) => {
-                reloader.look(&words, control, &mut steering, &facts);
+                let added = reloader.look(&words, control, &mut steering, &facts, &mut roster);
+                let met = added.iter().try_for_each(|(source, recipe)| {
+                    meet(*source, recipe, &mut teller, herald.as_mut())
+                });
                 let notes = reloader.desktop.steer(control, &mut steering, Some(snapshot));
                 notes.into_iter().for_each(output::note);
                 if pulse.as_mut().is_some_and(|pulse| lives(pulse, snapshot)) {
                     service::tell(service::State::Alive);
                 }
-                if show.is_none() { teller.status(snapshot) } else { Ok(()) }
+                met.and(if show.is_none() { teller.status(snapshot) } else { Ok(()) })
             }
             // The screen has its own way to the news.
             _ if show.is_some() => Ok(()),
@@ -199,6 +200,19 @@ fn observe(
     });
     service::tell(service::State::Stopping);
     (outcome, failure)
+}
+
+/// Lets those who tell of the run know of a source before they hear of it.
+fn meet(
+    source: SourceId,
+    recipe: &Recipe,
+    teller: &mut Teller<'_>,
+    herald: Option<&mut Herald>,
+) -> Result<(), Failure> {
+    if let Some(herald) = herald {
+        herald.meet(&recipe.title);
+    }
+    teller.meet(source, recipe)
 }
 
 /// Whether the service manager shall hear that the run goes on.
@@ -242,24 +256,23 @@ struct SourceSummary<'s> {
 fn conclude<'a>(
     args: &Args,
     outcome: &'a Outcome,
-    named: &'a [Named],
     elapsed: Duration,
     stop: &Stop,
     file: Option<File>,
 ) -> Result<(), Failure> {
     let snapshot = &outcome.snapshot;
     let hashes = &snapshot.hashes;
-    let source = |(source, named): (&'a Source, &'a Named)| SourceSummary {
+    let source = |source: &'a Source| SourceSummary {
         source: source.source,
-        url: &named.name,
-        insecure: named.is_insecure,
+        url: &source.name,
+        insecure: source.insecure,
         counts: source.shares,
         scanned: source.scanned_hashes,
     };
     let summary = Summary {
         total: snapshot.shares,
         best_share_difficulty: snapshot.best_share_difficulty,
-        sources: snapshot.sources.iter().zip(named).map(source).collect(),
+        sources: snapshot.sources.iter().map(source).collect(),
         assigned: hashes.assigned,
         scanned: hashes.scanned,
         candidates: hashes.candidates,

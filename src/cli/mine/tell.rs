@@ -6,7 +6,7 @@ use bitcoin::Amount;
 use serde::Serialize;
 
 use super::Args;
-use super::lines::Named;
+use super::lines::Recipe;
 use crate::chain;
 use crate::chain::payout::{Chain, Coinbase, Payout};
 use crate::cli::{Failure, output};
@@ -15,7 +15,7 @@ use crate::engine::outbox::Pending;
 use crate::engine::supervisor::Standing;
 use crate::engine::{DeviceId, governor};
 use crate::runtime::Crew;
-use crate::runtime::mining::{News, Reloaded};
+use crate::runtime::mining::{News, Reloaded, Title};
 use crate::runtime::net::Said;
 use crate::runtime::snapshot::Snapshot;
 use crate::source::{Event as SourceEvent, Work};
@@ -193,7 +193,8 @@ pub(super) fn governed(args: &Args, status: &governor::Status) -> Result<(), Fai
 /// Tells what happens.
 pub(super) struct Teller<'t> {
     args: &'t Args,
-    sources: &'t [Named],
+    /// By their numbers.
+    sources: Vec<Title>,
     /// The chain whose addresses are shown.
     chain: Chain,
     /// The coinbase of each source that was told last.
@@ -205,12 +206,12 @@ pub(super) struct Teller<'t> {
 }
 
 impl<'t> Teller<'t> {
-    pub(super) fn new(args: &'t Args, sources: &'t [Named]) -> Self {
+    pub(super) fn new(args: &'t Args) -> Self {
         let rule = args.require_payout.as_ref().map(|rule| rule.payout().chain());
         let payout = args.payout_address.as_ref().map(Payout::chain);
         let chain = args.chain.or(rule).or(payout).unwrap_or(Chain::Main);
         let now = Instant::now();
-        let coinbases = vec![None; sources.len()];
+        let (sources, coinbases) = (Vec::new(), Vec::new());
         Self { args, sources, chain, coinbases, second: now, lines: 0, silent: 0, status: now }
     }
 
@@ -238,12 +239,11 @@ impl<'t> Teller<'t> {
         }
     }
 
-    /// What should be known before anything is used.
-    pub(super) fn warnings(&self) -> Result<(), Failure> {
-        (0..).map(SourceId).zip(self.sources).try_for_each(|(source, named)| match named.warning {
-            Some(warning) => self.warn(Some(source), warning),
-            None => Ok(()),
-        })
+    /// One more source, with the next number: says what should be known before it is used.
+    pub(super) fn meet(&mut self, source: SourceId, recipe: &Recipe) -> Result<(), Failure> {
+        self.sources.push(recipe.title.clone());
+        self.coinbases.push(None);
+        recipe.warning.map_or(Ok(()), |warning| self.warn(Some(source), warning))
     }
 
     /// Says now and then how it is going.
@@ -299,7 +299,7 @@ impl<'t> Teller<'t> {
             return output::json(&Event::Source {
                 source,
                 state,
-                insecure: self.source(source).is_some_and(|named| named.is_insecure),
+                insecure: self.source(source).is_some_and(|title| title.is_insecure),
                 why: why.as_deref(),
                 retry_seconds,
             });
@@ -499,10 +499,10 @@ impl<'t> Teller<'t> {
     }
 
     fn name(&self, source: SourceId) -> &str {
-        self.source(source).map_or("a source", |named| &named.name)
+        self.source(source).map_or("a source", |title| &title.name)
     }
 
-    fn source(&self, source: SourceId) -> Option<&Named> {
+    fn source(&self, source: SourceId) -> Option<&Title> {
         self.sources.get(usize::from(source.0))
     }
 }

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 
 use self::inbox::Inbox;
 use super::Waker;
@@ -32,11 +33,13 @@ pub enum Line {
     Node(Box<Node>),
 }
 
-/// The sources' connections. Sources are named by their place in the list.
+/// The sources' connections. Sources are numbered as they come.
 pub struct Net {
     inbox: Inbox,
     /// Not bounded by themselves: shares are by the outbox, the rest by time.
     commands: Vec<UnboundedSender<Command>>,
+    /// The way of new sources to the thread; none when it ends.
+    newcomers: Option<UnboundedSender<(Line, Desk)>>,
     thread: JoinHandle<()>,
 }
 
@@ -63,28 +66,27 @@ impl Net {
     /// When the system has no thread or no event queue left.
     pub fn start(lines: Vec<Line>, waker: Waker) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (newcomers, receiver) = unbounded_channel();
+        let serve = move || runtime.block_on(serve(receiver));
+        let thread = thread::Builder::new().name("network".to_owned()).spawn(serve)?;
         let inbox = Inbox::new(waker);
-        let (commands, tasks): (Vec<_>, Vec<_>) = (0..)
-            .map(SourceId)
-            .zip(lines)
-            .map(|(source, line)| {
-                let (sender, receiver) = unbounded_channel();
-                (sender, (line, Desk::new(source, inbox.clone(), receiver)))
-            })
-            .unzip();
-        let thread = thread::Builder::new().name("network".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                let mut running = tokio::task::JoinSet::new();
-                for (line, desk) in tasks {
-                    match line {
-                        Line::Pool(pool) => running.spawn(pool.run(desk)),
-                        Line::Node(node) => running.spawn(node.run(desk)),
-                    };
-                }
-                while running.join_next().await.is_some() {}
-            });
-        })?;
-        Ok(Self { inbox, commands, thread })
+        let mut net = Self { inbox, commands: Vec::new(), newcomers: Some(newcomers), thread };
+        for line in lines {
+            net.add(line);
+        }
+        Ok(net)
+    }
+
+    /// One more source. It is connected when it is wanted.
+    pub fn add(&mut self, line: Line) -> SourceId {
+        let source = SourceId(u16::try_from(self.commands.len()).unwrap_or(u16::MAX));
+        let (sender, receiver) = unbounded_channel();
+        self.commands.push(sender);
+        if let Some(newcomers) = &self.newcomers {
+            // The thread ends only after it was told to close.
+            let _ = newcomers.send((line, Desk::new(source, self.inbox.clone(), receiver)));
+        }
+        source
     }
 
     /// Tells a source something.
@@ -103,7 +105,8 @@ impl Net {
 
     /// Ends all connections, and returns what sources said last: verdicts of what had none.
     #[must_use]
-    pub fn close(&self) -> VecDeque<(SourceId, Said)> {
+    pub fn close(&mut self) -> VecDeque<(SourceId, Said)> {
+        self.newcomers = None;
         for commands in &self.commands {
             let _ = commands.send(Command::Close);
         }
@@ -112,6 +115,21 @@ impl Net {
             thread::sleep(Duration::from_millis(5));
         }
         self.inbox.take()
+    }
+}
+
+/// Runs a task for each source, until all are closed and none can come any more.
+async fn serve(mut newcomers: UnboundedReceiver<(Line, Desk)>) {
+    let (mut running, mut is_open) = (JoinSet::new(), true);
+    while is_open || !running.is_empty() {
+        tokio::select! {
+            newcomer = newcomers.recv(), if is_open => match newcomer {
+                Some((Line::Pool(pool), desk)) => drop(running.spawn(pool.run(desk))),
+                Some((Line::Node(node), desk)) => drop(running.spawn(node.run(desk))),
+                None => is_open = false,
+            },
+            Some(_) = running.join_next() => {}
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Snapshot {
     pub run: Run,
     /// The devices, also those that left, by their number.
     pub devices: Vec<Device>,
-    /// The sources, by their number.
+    /// The sources that the run ever had, by their number.
     pub sources: Vec<Source>,
     /// The shares of all sources.
     pub shares: Counts,
@@ -216,6 +216,10 @@ pub struct Source {
     pub source: SourceId,
     /// As it was typed.
     pub name: String,
+    /// Any certificate is accepted.
+    pub insecure: bool,
+    /// Its place in the order of preference, from 0; none when it was removed.
+    pub place: Option<usize>,
     /// How it is.
     pub state: Link,
     /// Why it is down or without work.
@@ -260,6 +264,8 @@ pub enum Link {
     NoWork,
     /// It cannot be used now; it is tried again.
     Down,
+    /// The settings name it no more. It gets no work, and stays connected for its last verdicts.
+    Removed,
 }
 
 /// How long answers took, over the last of them.
@@ -350,6 +356,17 @@ fn plain<S: Serializer, T: Serialize>(items: &VecDeque<Arc<T>>, to: S) -> Result
     to.collect_seq(items.iter().map(Arc::as_ref))
 }
 
+impl Snapshot {
+    /// The sources that matter now, the preferred ones first; last those that were removed and owe us verdicts.
+    #[must_use]
+    pub fn sources_in_order(&self) -> Vec<&Source> {
+        let owes = |source: &&Source| source.place.is_some() || source.shares.pending > 0;
+        let mut sources: Vec<&Source> = self.sources.iter().filter(owes).collect();
+        sources.sort_by_key(|source| source.place.unwrap_or(usize::MAX));
+        sources
+    }
+}
+
 impl State {
     /// All that there are.
     pub const ALL: [Self; 4] = [Self::Mining, Self::Paused, Self::Waiting, Self::Ended];
@@ -391,6 +408,6 @@ display_as_serialised! {
     State: Mining = "mining", Paused = "paused", Waiting = "waiting", Ended = "ended";
     Health: Well = "well", Sick = "sick", Away = "away", Gone = "gone";
     Link: Standby = "standby", Connecting = "connecting", Ready = "ready", Mining = "mining", NoWork = "no_work",
-        Down = "down";
+        Down = "down", Removed = "removed";
     Level: Info = "info", Warning = "warning", Error = "error";
 }

@@ -15,7 +15,7 @@ use crate::device::sensors::Reading;
 use crate::engine::outbox::{Counts, Pending};
 use crate::engine::{Account, DeviceAccount, DeviceId, governor};
 use crate::limits::{FOREIGN_TEXT, LOG_SHOWN, SHARES_SHOWN, VERDICTS_TIMED};
-use crate::runtime::mining::News;
+use crate::runtime::mining::{News, Title};
 use crate::runtime::net::Said;
 use crate::source::{Event, Work};
 use crate::work::{Price, Share, SourceId, Ticket, Verdict};
@@ -50,6 +50,8 @@ pub(in crate::runtime) struct Books {
 pub(in crate::runtime) struct Desk {
     pub(in crate::runtime) counts: Counts,
     pub(in crate::runtime) is_wanted: bool,
+    /// Its place in the order of preference; none when it was removed.
+    pub(in crate::runtime) place: Option<usize>,
     pub(in crate::runtime) weight: u32,
 }
 
@@ -77,7 +79,7 @@ struct DeviceNotes {
 }
 
 struct SourceNotes {
-    name: String,
+    title: Title,
     meter: Meter,
     /// What it said last of itself; nothing while a connection is made.
     link: Option<Link>,
@@ -107,7 +109,7 @@ impl Moment {
 impl Recorder {
     pub(in crate::runtime) fn new<'d>(
         devices: impl Iterator<Item = &'d DeviceInfo>,
-        sources: &[String],
+        sources: &[Title],
         now: Moment,
     ) -> Self {
         let device = |info: &DeviceInfo| DeviceNotes {
@@ -118,27 +120,21 @@ impl Recorder {
             is_gone: false,
             is_away: false,
         };
-        let source = |name: &String| SourceNotes {
-            name: name.clone(),
-            meter: Meter::new(now.at),
-            link: None,
-            why: None,
-            job: None,
-            best: None,
-            latencies: VecDeque::new(),
-            accepted: None,
-            refused: None,
-        };
         Self {
             begun: now,
             meter: Meter::new(now.at),
             devices: devices.map(device).collect(),
-            sources: sources.iter().map(source).collect(),
+            sources: sources.iter().map(|title| SourceNotes::new(title, now)).collect(),
             shares: VecDeque::new(),
             log: VecDeque::new(),
             lines: 0,
             price: None,
         }
+    }
+
+    /// One more source.
+    pub(in crate::runtime) fn add(&mut self, title: &Title, now: Moment) {
+        self.sources.push(SourceNotes::new(title, now));
     }
 
     /// What energy costs.
@@ -319,8 +315,11 @@ impl Recorder {
             let account = books.accounts.get(&source);
             Source {
                 source,
-                name: notes.name.clone(),
+                name: notes.title.name.clone(),
+                insecure: notes.title.is_insecure,
+                place: desk.place,
                 state: match notes.link {
+                    _ if desk.place.is_none() => Link::Removed,
                     _ if !desk.is_wanted => Link::Standby,
                     None => Link::Connecting,
                     Some(Link::Ready) if desk.weight > 0 => Link::Mining,
@@ -454,6 +453,22 @@ impl Recorder {
         self.lines += 1;
         let line = Line { number, unix_seconds, level, source, device, text };
         push(&mut self.log, Arc::new(line), LOG_SHOWN);
+    }
+}
+
+impl SourceNotes {
+    fn new(title: &Title, now: Moment) -> Self {
+        Self {
+            title: title.clone(),
+            meter: Meter::new(now.at),
+            link: None,
+            why: None,
+            job: None,
+            best: None,
+            latencies: VecDeque::new(),
+            accepted: None,
+            refused: None,
+        }
     }
 }
 

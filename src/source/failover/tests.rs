@@ -43,6 +43,13 @@ impl World {
     }
 }
 
+impl World {
+    fn list(&mut self, order: &[u16], plan: Plan) {
+        let order: Vec<SourceId> = order.iter().copied().map(SourceId).collect();
+        self.failover.list(&order, plan, self.now);
+    }
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
@@ -234,6 +241,61 @@ fn quotas_are_read_by_number_and_by_host() {
         Plan::quota("a.example=1", &twins),
         Err(QuotaError::Ambiguous("a.example".to_owned()))
     );
+}
+
+#[test]
+fn one_that_is_listed_no_more_stays_connected_for_its_verdicts_only() {
+    let mut world = World::new(1, Plan::Failover);
+    world.up(0);
+    world.pass(1000 * SECOND);
+    world.list(&[1], Plan::Failover);
+    assert_eq!((world.wanted(), world.weights()), (vec![true, true], vec![0, 0]));
+    world.up(1);
+    world.pass(VERDICT_WAIT.saturating_sub(SECOND));
+    assert_eq!((world.wanted(), world.weights()), (vec![true, true], vec![0, 1]));
+    world.pass(2 * SECOND);
+    assert_eq!((world.wanted(), world.weights()), (vec![false, true], vec![0, 1]));
+    assert_eq!(world.failover.deadline(), None);
+    // It may come back, behind the other.
+    world.list(&[1, 0], Plan::Failover);
+    assert_eq!(world.wanted(), [false, true]);
+    world.down(1);
+    world.pass(HICCUP);
+    world.up(0);
+    assert_eq!(world.weights(), [1, 0]);
+}
+
+#[test]
+fn one_that_somebody_just_put_first_gets_the_devices_as_soon_as_it_has_work() {
+    let mut world = World::new(3, Plan::Failover);
+    world.up(0);
+    world.pass(1000 * SECOND);
+    world.list(&[1, 0, 2], Plan::Failover);
+    assert_eq!((world.wanted(), world.weights()), (vec![true, true, false], vec![1, 0, 0]));
+    world.up(1);
+    assert_eq!(world.weights(), [0, 1, 0]);
+    // Only this time: when it falls and comes back, it has to be steady.
+    world.down(1);
+    world.pass(5 * SECOND);
+    world.up(0);
+    world.up(1);
+    assert_eq!(world.weights(), [1, 0, 0]);
+    world.pass(STEADY_AFTER_FLAP);
+    assert_eq!(world.weights(), [0, 1, 0]);
+}
+
+#[test]
+fn parts_follow_the_order_and_plans_may_change() {
+    let mut world = World::new(2, Plan::Failover);
+    world.up(0);
+    world.list(&[2, 0], Plan::Quota(vec![3, 7]));
+    assert_eq!((world.wanted(), world.weights()), (vec![true, false, true], vec![7, 0, 0]));
+    world.up(2);
+    assert_eq!(world.weights(), [7, 0, 3]);
+    world.list(&[2, 0], Plan::Failover);
+    assert_eq!((world.wanted(), world.weights()), (vec![true, false, true], vec![0, 0, 1]));
+    world.pass(VERDICT_WAIT + SECOND);
+    assert_eq!(world.wanted(), [false, false, true]);
 }
 
 proptest! {

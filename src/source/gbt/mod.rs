@@ -25,7 +25,7 @@ use crate::chain::payout::{Chain, Payout, PayoutRule};
 use crate::work::{SourceId, Ticket};
 
 /// What a [`Client`] needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Who it is among the sources.
     pub source: SourceId,

@@ -52,7 +52,7 @@ use crate::limits::{
 use crate::work::{JobId, Share, SourceId, Ticket, Verdict};
 
 /// What the user wants of a pool.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Settings {
     /// The source of every job.
     pub source: SourceId,

@@ -115,7 +115,7 @@ impl Screen {
         let rows = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
         // A line of names above the rows.
         let devices = rows(snapshot.devices.len()).saturating_add(1);
-        let sources = rows(snapshot.sources.len()).saturating_add(1);
+        let sources = rows(snapshot.sources_in_order().len()).saturating_add(1);
         let curve = if area.height >= 18 { 1 + (area.height / 10).min(6) } else { 0 };
         let gap = u16::from(area.height >= 12);
         let mut left = area.height;

@@ -31,7 +31,8 @@ pub(super) fn head(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
         State::Mining => GOOD.add_modifier(Modifier::BOLD),
         _ => DOUBTFUL.add_modifier(Modifier::BOLD),
     };
-    let at_work = snapshot.sources.iter().filter(|source| source.state == Link::Mining);
+    let at_work = snapshot.sources_in_order().into_iter();
+    let at_work = at_work.filter(|source| source.state == Link::Mining);
     let names: Vec<String> = at_work.map(|source| clean(&source.name)).collect();
     let mut spans = vec![
         Span::styled(format!("adit {}", run.version), BOLD),
@@ -179,11 +180,11 @@ pub(super) fn devices(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
 }
 
 pub(super) fn sources(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
-    let all = &snapshot.sources;
-    let state = |source: &Source| match source.state {
+    let all = &snapshot.sources_in_order();
+    let state = |source: &&Source| match source.state {
         Link::Mining => GOOD,
         Link::Standby | Link::Ready => Style::new(),
-        Link::Connecting | Link::NoWork => DOUBTFUL,
+        Link::Connecting | Link::NoWork | Link::Removed => DOUBTFUL,
         Link::Down => BAD,
     };
     let number = |value: Option<f64>| value.map(text::difficulty).unwrap_or_default();
@@ -193,7 +194,7 @@ pub(super) fn sources(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot) {
         let shares = &source.shares;
         shares.rejected + shares.duplicate + shares.invalid
     };
-    let refusal = |source: &Source| if refused(source) > 0 { DOUBTFUL } else { Style::new() };
+    let refusal = |source: &&Source| if refused(source) > 0 { DOUBTFUL } else { Style::new() };
     let columns = vec![
         Column::text("source", 1, all, |source| clean(&source.name)),
         Column::text("state", 0, all, |source| source.state.to_string().replace('_', " "))

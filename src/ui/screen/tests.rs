@@ -66,6 +66,8 @@ fn source(number: u16, name: &str, state: Link) -> Source {
         name: name.to_owned(),
         state,
         why: None,
+        insecure: false,
+        place: Some(number.into()),
         weight: u32::from(state == Link::Mining),
         job: Some("6a3f".to_owned()),
         height: Some(925_000),

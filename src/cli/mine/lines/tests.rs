@@ -28,7 +28,7 @@ fn known_at(args: &Args, kinds: Kinds, text: &str) -> Result<Credentials, Failur
 
 fn refused(options: &[&str]) -> String {
     let args = args(options);
-    match lines(&args, &args.sources, Path::new("nowhere")) {
+    match recipes(&args, &args.sources) {
         Ok(_) => panic!("{options:?} is taken"),
         Err(failure) => failure.message,
     }
@@ -63,6 +63,9 @@ fn who_is_insecure_or_passes_the_proxy_by_is_warned_of() {
     let args = args(&[
         "--insecure",
         "--proxy=socks5://p:1",
+        "--user=w",
+        "--payout-address",
+        ADDRESS,
         "--source=stratum+tls://h:1",
         "--source",
         &pin,
@@ -70,13 +73,13 @@ fn who_is_insecure_or_passes_the_proxy_by_is_warned_of() {
         "--source",
         NODE,
     ]);
-    let named = named(&args, &args.sources);
-    let insecure: Vec<bool> = named.iter().map(|named| named.is_insecure).collect();
+    let recipes = recipes(&args, &args.sources).unwrap_or_else(|e| panic!("{}", e.message));
+    let insecure: Vec<bool> = recipes.iter().map(|recipe| recipe.title.is_insecure).collect();
     assert_eq!(insecure, [true, false, false, false]);
-    let warned: Vec<bool> = named.iter().map(|named| named.warning.is_some()).collect();
+    let warned: Vec<bool> = recipes.iter().map(|recipe| recipe.warning.is_some()).collect();
     assert_eq!(warned, [true, false, false, true]);
-    assert!(named[0].warning.unwrap().contains("--insecure"));
-    assert!(named[3].warning.unwrap().contains("--proxy"));
+    assert!(recipes[0].warning.unwrap().contains("--insecure"));
+    assert!(recipes[3].warning.unwrap().contains("--proxy"));
 }
 
 #[test]
@@ -132,5 +135,5 @@ fn what_a_source_has_of_its_own_wins_and_a_password_goes_to_one_kind_only() {
     assert!(said.contains(POOL) && said.contains("?password-file=FILE"), "{said}");
     let with_own = format!("{POOL}?password-file={own}");
     let args = self::args(&[&["--source", &with_own, "--source", NODE][..], &pay].concat());
-    assert!(lines(&args, &args.sources, folder.path()).is_ok());
+    assert!(recipes(&args, &args.sources).is_ok());
 }

@@ -23,16 +23,22 @@ struct World {
 impl World {
     fn new() -> Self {
         let now = Moment { at: Instant::now(), unix_seconds: 1e9 };
-        let names = ["pool", "spare"].map(str::to_owned);
+        let titles =
+            ["pool", "spare"].map(|name| Title { name: name.to_owned(), is_insecure: false });
         let device = Sim::new();
-        let desk = |weight| Desk { counts: Counts::default(), is_wanted: weight > 0, weight };
+        let desk = |place, weight| Desk {
+            counts: Counts::default(),
+            is_wanted: weight > 0,
+            place: Some(place),
+            weight,
+        };
         Self {
-            recorder: Recorder::new([device.info()].into_iter(), &names, now),
+            recorder: Recorder::new([device.info()].into_iter(), &titles, now),
             books: Books {
                 accounts: BTreeMap::new(),
                 devices: BTreeMap::from([(CARD, DeviceAccount::default())]),
                 readings: vec![Reading { temperature_c: Some(61.0), ..Reading::default() }],
-                desks: vec![desk(1), desk(0)],
+                desks: vec![desk(0, 1), desk(1, 0)],
                 total: Counts::default(),
                 governed: governor::Status::default(),
                 is_over: false,
