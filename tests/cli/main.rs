@@ -12,6 +12,13 @@ mod log;
 mod look;
 mod mine;
 #[cfg(unix)]
+mod pools;
+#[cfg(unix)]
+mod proxied;
+#[cfg(unix)]
+#[path = "../common/proxy.rs"]
+mod proxy;
+#[cfg(unix)]
 mod reload;
 mod scan;
 mod settings;
