@@ -14,8 +14,8 @@ mod routes;
 mod server;
 
 pub use gate::{Token, TokenError};
-pub use rigs::RigListener;
-pub use server::{Listener, Server};
+pub use rigs::{RigListener, answer as rig_answer};
+pub use server::{Listener, Server, Site};
 
 #[cfg(test)]
 mod sample;

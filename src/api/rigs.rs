@@ -49,8 +49,9 @@ fn is_partial(request: &[u8]) -> bool {
     request.first() == Some(&b'{') && error.is_some_and(|error| error.is_eof())
 }
 
-/// Answers a request, without the zero byte.
-fn answer(request: &str, snapshot: &Snapshot) -> String {
+/// Answers a request to the API of port 4028, without the zero byte.
+#[must_use]
+pub fn answer(request: &str, snapshot: &Snapshot) -> String {
     let request = request.trim_matches(['\0', '\r', '\n', ' ']);
     if !request.starts_with('{') {
         // What follows the bar is a parameter, and no command here has one.

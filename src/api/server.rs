@@ -10,6 +10,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -86,9 +87,35 @@ impl Listener {
     ///
     /// When the system has no thread or no event queue left.
     pub fn serve(self, viewer: Viewer, control: Control) -> io::Result<Server> {
-        let gate = Gate::new(self.address, self.token, sysinfo::System::host_name());
-        let desk = Arc::new(Desk::new(gate, viewer, control));
+        let desk = desk(self.address, self.token, viewer, control);
         Server::run("http", self.socket, |listener| serve(listener, desk))
+    }
+}
+
+fn desk(address: SocketAddr, token: Option<Token>, viewer: Viewer, control: Control) -> Arc<Desk> {
+    let gate = Gate::new(address, token, sysinfo::System::host_name());
+    Arc::new(Desk::new(gate, viewer, control))
+}
+
+/// What a [`Listener`] answers, over streams of any kind.
+#[derive(Clone)]
+pub struct Site(Router);
+
+impl Site {
+    /// Shows a run as a listener at this address would.
+    #[must_use]
+    pub fn new(
+        address: SocketAddr,
+        token: Option<Token>,
+        viewer: Viewer,
+        control: Control,
+    ) -> Self {
+        Self(router(desk(address, token, viewer, control)))
+    }
+
+    /// Answers the requests of one connection until it ends.
+    pub async fn attend(&self, stream: impl AsyncRead + AsyncWrite) {
+        attend(stream, self.0.clone().layer(Extension(Presence::default()))).await;
     }
 }
 
@@ -210,7 +237,7 @@ impl Guests {
 }
 
 /// Answers the requests of one connection.
-async fn attend(stream: TcpStream, app: Router) {
+async fn attend(stream: impl AsyncRead + AsyncWrite, app: Router) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(HTTP_PATIENCE));
     // The time for a head also runs between requests. What goes wrong is the client's business.

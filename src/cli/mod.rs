@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::runtime::Stop;
 
+pub use config::check_settings;
 pub use failure::{Exit, Failure};
 
 /// Where the output goes and what the exit code says; under every command that works on devices too.

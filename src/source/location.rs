@@ -310,7 +310,11 @@ pub fn without_secrets(text: &str) -> String {
     let safe = match text.rsplit_once('@') {
         None => text.to_owned(),
         Some((login, rest)) => {
-            let user = match login.split_once("://") {
+            // What is no scheme may be part of a password.
+            let is_scheme = |scheme: &str| {
+                scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+            };
+            let user = match login.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
                 Some((scheme, user)) => match user.split_once(':') {
                     Some((user, _)) => format!("{scheme}://{user}:…"),
                     None => login.to_owned(),
@@ -471,6 +475,10 @@ mod tests {
             "stratum+tcp://w@h:1?proxy=socks5://me:geheim@p:1080".parse().unwrap();
         let shown = format!("{location} {location:?}");
         assert!(!shown.contains("geheim") && shown.contains("stratum+tcp://w@h:1"), "{shown}");
+        // Two URLs in one: what is before a second scheme is none.
+        for twice in ["//w@p:geheim@gbt+http://user@host", "x:geheim@y://user@host"] {
+            assert_eq!(without_secrets(twice), "…@host");
+        }
     }
 
     #[test]

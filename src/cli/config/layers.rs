@@ -73,6 +73,17 @@ impl Settings {
         Ok(Self::merged(&keys, layers))
     }
 
+    /// What counts where nobody says anything but a file of this text.
+    pub(super) fn of_text(text: &str) -> Result<Self, Failure> {
+        let (keys, mut mistakes) = (Keys::new(), Vec::new());
+        let layer = of_file(&keys, Path::new(FILE_NAME), text, &mut mistakes);
+        if mistakes.is_empty() {
+            Ok(Self::merged(&keys, vec![layer]))
+        } else {
+            Err(told(&mistakes))
+        }
+    }
+
     /// The mightier layer wins, also over what cannot be used together with what it says.
     fn merged(keys: &Keys, layers: Vec<Vec<Given>>) -> Self {
         let mut given: Vec<Given> = Vec::new();

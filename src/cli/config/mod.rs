@@ -88,6 +88,16 @@ pub(super) struct Which {
     config: Option<PathBuf>,
 }
 
+/// Reads a text as adit.toml, with nothing typed and nothing in the environment. No file is opened, so one that it
+/// names need not be there.
+///
+/// # Errors
+///
+/// Every mistake in it, with its place.
+pub fn check_settings(text: &str) -> Result<(), Failure> {
+    Settings::of_text(text)?.args().map(drop)
+}
+
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Init(init) => self::init(init),
