@@ -6,8 +6,13 @@
 mod bad_input;
 mod bench;
 mod desktop;
+#[cfg(target_os = "linux")]
+mod egress;
 mod hooks;
 mod http;
+#[cfg(target_os = "linux")]
+#[path = "../common/ledger.rs"]
+mod ledger;
 mod log;
 mod look;
 mod mine;
