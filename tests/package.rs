@@ -2,10 +2,12 @@
 
 use std::env;
 use std::fs;
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use toml::de::DeTable;
 
 #[test]
 fn no_dependency_needs_a_newer_rust() {
@@ -25,6 +27,83 @@ fn no_dependency_needs_a_newer_rust() {
         })
         .collect();
     assert!(newer.is_empty(), "newer than our `rust-version`:\n{}", newer.join("\n"));
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_deny_toml_allows() {
+    let rules = fs::read_to_string(root().join("deny.toml")).unwrap();
+    let rules = DeTable::parse(&rules).unwrap();
+    let allowed = rules.get_ref()["licenses"].get_ref().get("allow").unwrap();
+    let allowed = allowed.get_ref().as_array().unwrap();
+    let allowed: Vec<&str> = allowed.iter().map(|name| name.get_ref().as_str().unwrap()).collect();
+    assert!(allowed.contains(&"MIT") && !allowed.contains(&"GPL-3.0"), "{allowed:?}");
+    let metadata = match metadata() {
+        Ok(metadata) => metadata,
+        Err(why) => return println!("skipped: cargo cannot describe the dependencies: {why}"),
+    };
+    let dependencies = resolved(&metadata);
+    assert!(dependencies.len() > 1, "cargo resolved no dependency");
+    let refused: Vec<String> = dependencies
+        .iter()
+        .filter_map(|package| {
+            let licence = package["license"].as_str().unwrap_or("without a licence");
+            let (name, version) = (package["name"].as_str()?, package["version"].as_str()?);
+            (!may_be_used(licence, &allowed)).then(|| format!("{name} {version}: {licence}"))
+        })
+        .collect();
+    assert!(refused.is_empty(), "not in deny.toml:\n{}", refused.join("\n"));
+}
+
+/// Whether an SPDX expression allows it: `OR` is a choice, `AND` asks for both and binds closer, and before SPDX a
+/// choice was a slash. An exception only adds rights.
+fn may_be_used(expression: &str, allowed: &[&str]) -> bool {
+    let text = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let mut words = text.split_whitespace().peekable();
+    let may = any(&mut words, allowed);
+    may == Some(true) && words.next().is_none()
+}
+
+fn any<'a>(words: &mut Peekable<impl Iterator<Item = &'a str>>, allowed: &[&str]) -> Option<bool> {
+    let mut may = all(words, allowed)?;
+    while words.next_if_eq(&"OR").is_some() {
+        may |= all(words, allowed)?;
+    }
+    Some(may)
+}
+
+fn all<'a>(words: &mut Peekable<impl Iterator<Item = &'a str>>, allowed: &[&str]) -> Option<bool> {
+    let mut may = one(words, allowed)?;
+    while words.next_if_eq(&"AND").is_some() {
+        may &= one(words, allowed)?;
+    }
+    Some(may)
+}
+
+/// `None` where the expression is none.
+fn one<'a>(words: &mut Peekable<impl Iterator<Item = &'a str>>, allowed: &[&str]) -> Option<bool> {
+    let name = words.next()?;
+    if name == "(" {
+        let may = any(words, allowed)?;
+        words.next_if_eq(&")")?;
+        return Some(may);
+    }
+    if words.next_if_eq(&"WITH").is_some() {
+        words.next()?;
+    }
+    Some(allowed.contains(&name))
+}
+
+#[test]
+fn licences_are_read_as_spdx_has_them() {
+    let may = |expression| may_be_used(expression, &["MIT", "Zlib"]);
+    for yes in ["MIT", "MIT OR GPL-3.0", "GPL-3.0/MIT", "MIT AND Zlib", "GPL-3.0 OR MIT AND Zlib"] {
+        assert!(may(yes), "{yes}");
+    }
+    assert!(may("(GPL-3.0 OR MIT) AND Zlib") && may("MIT WITH some-exception OR GPL-3.0"));
+    for no in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Zlib) AND GPL-3.0", "", "MIT Zlib", "(MIT"] {
+        assert!(!may(no), "{no}");
+    }
+    assert!(!may("without a licence") && !may("MIT OR"));
 }
 
 #[test]
