@@ -178,6 +178,13 @@ impl Crew {
         self.govern();
     }
 
+    /// Has all devices give some known answers before they begin anything new.
+    pub fn doubt(&mut self) {
+        for device in (0..).map(DeviceId).take(self.seats.len()) {
+            self.post(device, Order::Doubt);
+        }
+    }
+
     /// The sensors of a device were read.
     pub fn sense(&self, device: DeviceId, sensed: Sensed) {
         if let Some(control) = &self.control {

@@ -20,6 +20,8 @@ pub(super) enum Order {
     Abandon(JobId),
     Recall,
     Pace(Pace),
+    /// It shall prove itself before it begins anything new.
+    Doubt,
 }
 
 /// What the crew hears.
@@ -125,6 +127,7 @@ fn obey(voice: &Voice, driver: &mut Driver, order: Order) {
     let dropped = match order {
         Order::Work(assignment) => return driver.accept(assignment),
         Order::Pace(pace) => return driver.set_pace(pace),
+        Order::Doubt => return driver.doubt(),
         Order::Abandon(job) => {
             driver.abandon(job).into_iter().map(|region| (job, region)).collect()
         }

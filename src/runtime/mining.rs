@@ -13,6 +13,7 @@ use self::office::{Found, Office, Order};
 use super::net::{Net, Said};
 use super::sensors::Gauges;
 use super::share_log::ShareLog;
+use super::sleep::Watch;
 use super::snapshot::{self, Books, Moment, Recorder, Snapshot, Viewer};
 use super::{Crew, Flow, Stop};
 use crate::device::Facts;
@@ -25,7 +26,7 @@ use crate::source::Event;
 use crate::source::failover::Plan;
 use crate::work::{Share, SourceId, Ticket, Verdict};
 
-pub use words::{Reloaded, Sources, Title, Word};
+pub use words::{Reloaded, Slept, Sources, Title, Word};
 
 /// How often a snapshot is published: as often as a screen needs to look alive.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
@@ -44,6 +45,7 @@ pub struct Mining {
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// When the last one was published.
     published: Option<Instant>,
+    watch: Watch,
     /// Whether the observer had enough.
     flow: Flow,
     stop: Stop,
@@ -78,6 +80,8 @@ pub enum News<'n> {
     ShareLog(&'n io::Error),
     /// Settings were read again.
     Reloaded(&'n Reloaded),
+    /// The machine slept, or the process was stopped, for about so long.
+    Slept(Slept),
     /// Some time passed.
     Tick(&'n Snapshot),
 }
@@ -117,6 +121,7 @@ impl Mining {
             gauges: Gauges::start(crew.devices().map(|(_, info)| info)),
             snapshots: watch::Sender::default(),
             published: None,
+            watch: Watch::new(now),
             flow: Flow::Continue,
             crew,
             net,
@@ -191,6 +196,9 @@ impl Mining {
             self.tell(News::Governed(&status), observe);
         }
         let now = Moment::now();
+        if let Some(slept) = self.watch.look(now) {
+            self.wake(slept, observe);
+        }
         if self.office.is_rate_due(now.at) {
             let orders = self.office.rates(&self.crew.accounts(), now.at);
             self.carry_out(orders, observe);
@@ -200,6 +208,14 @@ impl Mining {
         }
         let snapshot = self.snapshots.borrow().clone();
         self.flow = self.flow.or(observe(News::Tick(&snapshot)));
+    }
+
+    /// The machine slept: connections are made anew, and devices prove themselves, because drivers may have lost them.
+    fn wake(&mut self, slept: Duration, observe: Observe<'_>) {
+        self.tell(News::Slept(Slept(slept)), observe);
+        self.crew.doubt();
+        let orders = self.office.woken();
+        self.carry_out(orders, observe);
     }
 
     /// Does what was said to the run meanwhile.

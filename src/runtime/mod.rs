@@ -11,6 +11,7 @@ pub mod sensors;
 pub mod service;
 pub mod share_log;
 pub mod signals;
+mod sleep;
 pub mod snapshot;
 pub mod vault;
 

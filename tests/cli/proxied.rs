@@ -7,7 +7,7 @@ use std::time::Duration;
 use adit::pool::judge::Refusal;
 use serde_json::{Value, json};
 
-use crate::mine::Run;
+use crate::mine::{Run, signal};
 use crate::pools::Pool;
 use crate::proxy::{Act, Proxy, Way};
 
@@ -62,7 +62,7 @@ fn nothing_is_lost_behind_a_proxy_that_spoils_repeats_swaps_and_cuts() {
     while !done.lock().unwrap().contains(&Act::Freeze) {
         run.until("share");
     }
-    crate::mine::signal(&run.child, "INT");
+    signal(&run.child, "INT");
     let summary = run.until("summary");
     let happened = done.lock().unwrap().len();
     assert_eq!(happened, self::script().len(), "{:?}", done.lock().unwrap());
@@ -102,4 +102,33 @@ fn nothing_is_lost_behind_a_proxy_that_spoils_repeats_swaps_and_cuts() {
     let subscribed: Value = serde_json::from_str(&subscribed.1).unwrap();
     assert_ne!(subscribed["params"].get(1), None, "no session to resume in {subscribed}");
     assert_ne!(subscribed["params"], json!([]));
+}
+
+#[test]
+fn a_run_that_slept_connects_anew_and_its_devices_prove_themselves() {
+    let pool = Pool::with_difficulty(5e-4);
+    let proxy = Proxy::start(pool.address, |_, _| Act::Pass);
+    let source = format!("stratum+tcp://w@{}", proxy.address);
+    let mut run = Run::of(&["mine", "--device", "cpu", "--json", "--source", &source]);
+    run.until("share");
+    // A process that is stopped sees what one sees whose machine sleeps: much time passes at once.
+    signal(&run.child, "STOP");
+    std::thread::sleep(Duration::from_secs(11));
+    signal(&run.child, "CONT");
+    let slept = run.until("slept");
+    assert!(slept["seconds"].as_f64() >= Some(10.0), "{slept}");
+    // Another connection, whose session is the one before.
+    while proxy.record().len() < 2
+        || !proxy.record()[1].iter().any(|(_, line)| line.contains("mining.submit"))
+    {
+        run.until("share");
+    }
+    signal(&run.child, "INT");
+    let summary = run.until("summary");
+    for none in ["pending", "invalid", "rejected", "expired", "wrong"] {
+        assert_eq!(summary[none], 0, "{none}: {summary}");
+    }
+    let judged = pool.judged();
+    let count = |key: &str| usize::try_from(summary[key].as_u64().unwrap()).unwrap();
+    assert_eq!(count("accepted") + count("stale") + count("duplicate"), judged, "{summary}");
 }

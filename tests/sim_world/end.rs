@@ -281,10 +281,7 @@ impl End {
         let mischief = mischief[self.random.usize(0..mischief.len())];
         match self.random.u8(0..8) {
             0 => self.cut(Trouble::Cut, now, said),
-            1 if self.connection.is_some() => {
-                (self.to_pool.is_dead, self.to_miner.is_dead) = (true, true);
-                self.story.troubles.push(Trouble::Silence);
-            }
+            1 if self.connection.is_some() => self.go_silent(),
             2 => {
                 let outage = Duration::from_secs(self.random.u64(1..600));
                 self.gone_until = now + outage;
@@ -293,6 +290,11 @@ impl End {
             3..=5 => self.to_miner.plan(mischief),
             _ => self.to_pool.plan(mischief),
         }
+    }
+
+    pub(crate) fn go_silent(&mut self) {
+        (self.to_pool.is_dead, self.to_miner.is_dead) = (true, true);
+        self.story.troubles.push(Trouble::Silence);
     }
 
     fn cut(&mut self, trouble: Trouble, now: Instant, said: &mut Vec<Said>) {

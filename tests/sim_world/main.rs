@@ -29,7 +29,7 @@ use adit::device::sim::Fault;
 use adit::pool::judge::Refusal;
 use adit::work::Verdict;
 
-use end::Trouble;
+use end::{End, Trouble};
 use wire::Mischief;
 use world::{Rates, World};
 
@@ -86,6 +86,29 @@ fn a_day_with_faults_of_all_kinds_loses_nothing_and_sends_nothing_invalid() {
     // A single world need not have seen it all.
     if seeds.len() >= 10 {
         all_happened(&sum.into_inner().unwrap());
+    }
+}
+
+#[test]
+fn a_machine_that_sleeps_works_again_as_soon_as_it_wakes() {
+    let calm = Rates { seconds_per_trouble: 1e9, seconds_per_device_fault: 1e9 };
+    for (seed, hours) in [(1, 8), (2, 1), (3, 100)] {
+        let mut world = World::new(SIZE.0, SIZE.1, &calm, seed);
+        for _ in 0..3 {
+            world.run(Duration::from_secs(600));
+            let accepted = world.counts().accepted;
+            assert!(accepted > 0);
+            world.sleep(Duration::from_secs(3600 * hours));
+            // Without that it would take a minute and a half to find out.
+            world.run(Duration::from_secs(60));
+            assert!(world.counts().accepted > accepted, "{:?}", world.counts());
+        }
+        world.end();
+        let counts = world.counts();
+        assert_eq!((counts.pending, counts.invalid, counts.rejected), (0, 0, 0), "{counts:?}");
+        the_pools_agree(&world);
+        let silences = world.ends.iter().flat_map(End::troubles);
+        assert!(silences.filter(|trouble| *trouble == Trouble::Silence).count() >= 3);
     }
 }
 

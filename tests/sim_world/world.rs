@@ -124,6 +124,14 @@ impl World {
         self.now = end;
     }
 
+    /// The machine sleeps: time passes, and nobody does anything. All connections are dead, and no end heard of it.
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        self.ends.iter_mut().for_each(End::go_silent);
+        self.now += time;
+        let orders = self.office.woken();
+        self.orders.extend(orders);
+    }
+
     /// No new work; what is under way may end. Then all connections are closed, and everything has its verdict.
     pub(crate) fn end(&mut self) {
         let orders = self.office.wind_down();

@@ -15,7 +15,7 @@ use crate::engine::outbox::Pending;
 use crate::engine::supervisor::Standing;
 use crate::engine::{DeviceId, governor};
 use crate::runtime::Crew;
-use crate::runtime::mining::{News, Reloaded, Title};
+use crate::runtime::mining::{News, Reloaded, Slept, Title};
 use crate::runtime::net::Said;
 use crate::runtime::snapshot::Snapshot;
 use crate::source::{Event as SourceEvent, Work};
@@ -112,6 +112,10 @@ enum Event<'e> {
     Reloaded {
         #[serde(flatten)]
         reloaded: &'e Reloaded,
+    },
+    /// The machine slept, or the process was stopped.
+    Slept {
+        seconds: f64,
     },
     Governed {
         #[serde(flatten)]
@@ -231,6 +235,7 @@ impl<'t> Teller<'t> {
             News::Back(device) => back(self.args, *device),
             News::Governed(status) => governed(self.args, status),
             News::Reloaded(reloaded) => self.reloaded(reloaded),
+            News::Slept(slept) => self.slept(*slept),
             News::ShareLog(error) => self.warn(
                 None,
                 &format!("the share log cannot be written: {error}; mining goes on without it"),
@@ -484,6 +489,13 @@ impl<'t> Teller<'t> {
             return Ok(());
         }
         output::line(reloaded)
+    }
+
+    fn slept(&self, slept: Slept) -> Result<(), Failure> {
+        if self.args.json {
+            return output::json(&Event::Slept { seconds: slept.0.as_secs_f64() });
+        }
+        output::line(slept)
     }
 
     fn warn(&self, source: Option<SourceId>, warning: &str) -> Result<(), Failure> {

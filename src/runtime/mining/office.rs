@@ -228,6 +228,15 @@ impl Office {
         orders
     }
 
+    /// The machine slept: connections may be dead without anybody having said so, and jobs are old. All are made anew,
+    /// and shares without an answer wait for their session.
+    #[must_use]
+    pub fn woken(&self) -> Vec<Order> {
+        let wanted = self.sources().filter(|source| self.is_wanted(*source));
+        let anew = |source| [false, true].map(|want| Order::Source(source, Command::Want(want)));
+        wanted.flat_map(anew).collect()
+    }
+
     /// No new work for anybody: what is under way ends.
     #[must_use]
     pub fn wind_down(&self) -> Vec<Order> {

@@ -1,6 +1,7 @@
 //! What whoever runs a run says to it while it goes on.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -62,5 +63,20 @@ impl fmt::Display for Reloaded {
             [one] => write!(f, "; {one} takes effect at the next start"),
             several => write!(f, "; {} take effect at the next start", several.join(", ")),
         }
+    }
+}
+
+/// For about how long the machine slept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slept(pub Duration);
+
+impl fmt::Display for Slept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = humantime::format_duration(Duration::from_secs(self.0.as_secs()));
+        write!(
+            f,
+            "nothing happened for {time}, as if the machine slept: connections are made anew, and devices prove \
+             themselves"
+        )
     }
 }

@@ -196,6 +196,9 @@ impl Recorder {
                 let level = if reloaded.error.is_some() { Level::Warning } else { Level::Info };
                 self.write(level, (None, None), &reloaded.to_string(), now);
             }
+            News::Slept(slept) => {
+                self.write(Level::Info, (None, None), &slept.to_string(), now);
+            }
             News::Tick(_) => {}
         }
     }
