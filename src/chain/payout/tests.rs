@@ -88,6 +88,17 @@ const ADDRESSES: [(&str, &str, &[Chain]); 15] = [
     ),
 ];
 
+/// The last block before a halving and the first after it.
+#[test]
+fn halvings_are_where_each_chain_has_them() {
+    for chain in CHAINS {
+        let halving = if chain == Chain::Regtest { 150 } else { 210_000 };
+        let coins = [halving - 1, halving]
+            .map(|height| crate::chain::subsidy(height, chain.halving_interval()).to_sat());
+        assert_eq!(coins, [5_000_000_000, 2_500_000_000], "{chain}");
+    }
+}
+
 #[test]
 fn addresses_of_every_type_pay_their_script_on_their_chains_and_on_no_other() {
     for (text, script, chains) in ADDRESSES {

@@ -38,6 +38,16 @@ fn printed() -> Vec<Variant> {
     Variant::list().into_iter().map(|(variant, _)| variant).chain(more).collect()
 }
 
+/// Saved results name a kernel by it, so it must tell one from another.
+#[test]
+fn the_checksum_is_that_of_the_text() {
+    let mut kernel = Kernel::new(Variant::DEFAULT);
+    kernel.wgsl = "abc".to_owned();
+    // FIPS 180-2, appendix B.1.
+    let of_abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(kernel.wgsl_sha256(), of_abc);
+}
+
 #[test]
 fn what_adit_prints_is_taken_as_it_is() {
     let job = JobWords { midstate: [1, 2, 3, 4, 5, 6, 7, 8], tail: [9, 10, 11] };
