@@ -1,6 +1,7 @@
-//! Files that are there whole or not at all, and folders that a user names in the environment.
+//! Files that are there whole or not at all, files of one process, and folders that a user names in the environment.
 
 use std::env;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,20 @@ pub fn beside(path: &Path) -> io::Result<NamedTempFile> {
     NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
 }
 
+/// Makes a file, unless it is there, and takes its lock, which is held as long as the result lives. The system lets go
+/// of it when the process ends, however it does.
+///
+/// Its own file, because Windows lets nobody else read what is locked.
+///
+/// # Errors
+///
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) when another process has it; any other when there are no locks here.
+pub fn lock(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    file.try_lock()?;
+    Ok(file)
+}
+
 /// The folder that a variable of the environment names; an empty one names none.
 #[must_use]
 pub fn folder_named_in(variable: &str) -> Option<PathBuf> {
@@ -59,5 +74,19 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
         assert!(replace(&folder.path().join("none/file"), |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn a_lock_is_of_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path).unwrap();
+        assert_eq!(lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        lock(&path).unwrap();
+        assert_eq!(
+            lock(&folder.path().join("none/lock")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 }

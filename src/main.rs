@@ -22,19 +22,23 @@ fn main() -> ExitCode {
     let stop = Stop::default();
     let end = {
         let stop = stop.clone();
-        move || {
+        move |terminates| {
             // The second time it is meant: something hangs.
             if stop.is_requested() {
                 terminal::give_back();
                 std::process::exit(130);
             }
-            stop.request();
+            if terminates {
+                stop.terminate();
+            } else {
+                stop.request();
+            }
         }
     };
     if let Err(error) = signals::on_end(end.clone()) {
         tracing::warn!("SIGTERM and SIGHUP will end adit without a summary: {error}");
     }
-    if let Err(error) = ctrlc::set_handler(end) {
+    if let Err(error) = ctrlc::set_handler(move || end(false)) {
         tracing::warn!("Ctrl-C will end adit without a summary: {error}");
     }
     match catch_unwind(AssertUnwindSafe(|| run(cli, &stop))) {

@@ -35,7 +35,8 @@ const OUTCOME: &str = "Exit codes: 0 done, 1 a wrong result or --fail-on, 2 bad 
 /// The same for a command that can be paused.
 fn mining() -> String {
     format!(
-        "SIGUSR1 pauses mining, SIGUSR2 lets it go on, and SIGHUP has adit.toml read again, on systems that have them.\n\
+        "SIGUSR1 pauses mining, SIGUSR2 lets it go on, SIGHUP has adit.toml read again, and SIGTERM ends it with exit code 0, \
+         on systems that have them.\n\
          {OUTCOME}"
     )
 }

@@ -3,6 +3,7 @@
 pub mod office;
 mod words;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use self::office::{Found, Office, Order};
-use super::net::{Net, Said};
+use super::net::{Command, Net, Said};
 use super::sensors::Gauges;
 use super::share_log::ShareLog;
 use super::sleep::Watch;
@@ -31,6 +32,9 @@ pub use words::{Reloaded, Slept, Sources, Title, Word};
 /// How often a snapshot is published: as often as a screen needs to look alive.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
 
+/// How often it is told that the share log cannot be written.
+const LOG_TROUBLE_EVERY: Duration = Duration::from_secs(600);
+
 /// Devices, sources, and the account between them.
 pub struct Mining {
     crew: Crew,
@@ -39,6 +43,10 @@ pub struct Mining {
     /// The sources' names in the share log.
     names: Vec<String>,
     share_log: Option<ShareLog>,
+    /// When it was told that it cannot be written.
+    log_failed: Option<Instant>,
+    /// Shares that are told of when they are on disk.
+    unkept: BTreeMap<Ticket, Box<Found>>,
     recorder: Recorder,
     words: (mpsc::Sender<Word>, mpsc::Receiver<Word>),
     gauges: Gauges,
@@ -62,7 +70,7 @@ pub enum News<'n> {
     Said(SourceId, &'n Said),
     /// The devices work for these sources now, each with its part.
     Parts(&'n [u32]),
-    /// A share was found, and goes to its source.
+    /// A share was found, and goes to its source. That of one's own node is on disk.
     Found(DeviceId, &'n Share, Ticket, Pending),
     /// A share ended, with the source's words if it had any.
     Closed(Ticket, Pending, Verdict, Option<&'n str>),
@@ -76,7 +84,7 @@ pub enum News<'n> {
     Back(DeviceId),
     /// Devices were paused, or are not any more.
     Governed(&'n governor::Status),
-    /// The share log cannot be written; mining goes on without.
+    /// The share log cannot be written; mining goes on, and every share is tried.
     ShareLog(&'n io::Error),
     /// Settings were read again.
     Reloaded(&'n Reloaded),
@@ -126,6 +134,8 @@ impl Mining {
             crew,
             net,
             share_log,
+            log_failed: None,
+            unkept: BTreeMap::new(),
             stop,
             once,
         }
@@ -314,6 +324,14 @@ impl Mining {
 
     /// A source says something.
     fn hear(&mut self, source: SourceId, said: Said, observe: Observe<'_>) {
+        if let Said::Kept(ticket, block) = said {
+            // One that had its verdict meanwhile waits for the next run: this one ends.
+            if let Some(found) = self.unkept.remove(&ticket) {
+                self.found(&found, observe);
+                self.net.tell(source, Command::Send(block));
+            }
+            return;
+        }
         if !matches!(said, Said::Event(Event::Verdict(..))) {
             self.tell(News::Said(source, &said), observe);
         }
@@ -352,6 +370,10 @@ impl Mining {
                     self.deal(outputs, observe);
                 }
                 Order::Source(source, command) => self.net.tell(source, command),
+                // What is kept on disk is there first: what is written or told of does not get lost any more.
+                Order::Found(found) if self.net.keeps(found.pending.source) => {
+                    self.unkept.insert(found.ticket, found);
+                }
                 Order::Found(found) => self.found(&found, observe),
                 Order::Closed(ticket, pending, verdict, why) => {
                     self.closed(ticket, pending, verdict, why.as_deref(), observe);
@@ -367,8 +389,8 @@ impl Mining {
         let written = self.share_log.as_mut().zip(name).map_or(Ok(()), |(log, name)| {
             log.found(share, *ticket, name, job, target.as_ref(), pending.difficulty)
         });
-        self.tell(News::Found(*device, share, *ticket, *pending), observe);
         self.check_log(written, observe);
+        self.tell(News::Found(*device, share, *ticket, *pending), observe);
     }
 
     fn closed(
@@ -379,7 +401,10 @@ impl Mining {
         why: Option<&str>,
         observe: Observe<'_>,
     ) {
-        self.tell(News::Closed(ticket, pending, verdict, why), observe);
+        // It was refused before it was kept, or the run ends.
+        if let Some(found) = self.unkept.remove(&ticket) {
+            self.found(&found, observe);
+        }
         let name = self.names.get(usize::from(pending.source.0));
         let written = self
             .share_log
@@ -387,12 +412,14 @@ impl Mining {
             .zip(name)
             .map_or(Ok(()), |(log, name)| log.closed(ticket, name, verdict, why));
         self.check_log(written, observe);
+        self.tell(News::Closed(ticket, pending, verdict, why), observe);
     }
 
-    /// Mining goes on without a share log that cannot be written.
+    /// Mining goes on where the share log cannot be written: a disk that is full may have room again.
     fn check_log(&mut self, written: io::Result<()>, observe: Observe<'_>) {
-        if let Err(error) = written {
-            self.share_log = None;
+        let Err(error) = written else { return };
+        if self.log_failed.is_none_or(|told| told.elapsed() >= LOG_TROUBLE_EVERY) {
+            self.log_failed = Some(Instant::now());
             self.tell(News::ShareLog(&error), observe);
         }
     }

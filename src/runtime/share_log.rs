@@ -15,6 +15,7 @@ use bitcoin::hex::DisplayHex as _;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{header_bytes, sha256d};
+use crate::files;
 use crate::limits::SHARE_LOG_FILE;
 use crate::work::{Share, Ticket, Verdict};
 
@@ -29,6 +30,12 @@ pub struct ShareLog {
     path: PathBuf,
     file: File,
     length: u64,
+    /// Whether it says that this run began.
+    has_begun: bool,
+    /// A write failed, maybe in the middle of a line.
+    is_torn: bool,
+    /// Keeps other processes away.
+    _lock: Option<File>,
 }
 
 /// A line, without its checksum.
@@ -65,29 +72,34 @@ enum Line {
 }
 
 impl ShareLog {
-    /// Opens the file, or makes it with its folder, and notes that a run begins.
+    /// Opens the file, or makes it with its folder.
     ///
     /// # Errors
     ///
-    /// When it cannot be made or written.
+    /// When it cannot be made, or another process writes to it.
     pub fn open(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)?;
         }
-        let mut log = Self::append(path)?;
-        if !ends_with_its_line(path, log.length)? {
-            // A crash cut the last line off: it shall not spoil the next one.
-            log.write_all(b"\n")?;
-        }
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        log.write(&Line::Run { time: unix_time(), version })?;
-        Ok(log)
+        let (file, length) = append(path)?;
+        let lock = lock(path)?;
+        // A crash may have cut the last line off.
+        let (has_begun, is_torn) = (false, true);
+        Ok(Self { path: path.to_owned(), file, length, has_begun, is_torn, _lock: lock })
     }
 
-    fn append(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        let length = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), file, length })
+    /// Notes that a run begins. Until that was possible, every other line is preceded by another try.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written.
+    pub fn begin(&mut self) -> io::Result<()> {
+        if !self.has_begun {
+            let version = env!("CARGO_PKG_VERSION").to_owned();
+            self.write(&Line::Run { time: unix_time(), version })?;
+            self.has_begun = true;
+        }
+        Ok(())
     }
 
     /// A share was found and is about to be sent.
@@ -104,6 +116,7 @@ impl ShareLog {
         target: Option<&Target>,
         difficulty: f64,
     ) -> io::Result<()> {
+        self.begin()?;
         self.write(&Line::Found {
             time: unix_time(),
             share: ticket,
@@ -128,6 +141,7 @@ impl ShareLog {
         verdict: Verdict,
         why: Option<&str>,
     ) -> io::Result<()> {
+        self.begin()?;
         self.write(&Line::Verdict {
             time: unix_time(),
             share: ticket,
@@ -142,16 +156,47 @@ impl ShareLog {
             let mut old = self.path.clone().into_os_string();
             old.push(".1");
             std::fs::rename(&self.path, old)?;
-            *self = Self::append(&self.path)?;
+            (self.file, self.length) = append(&self.path)?;
         }
-        self.write_all(sealed(line)?.as_bytes())
-    }
-
-    /// One write for each line: a line is there, or it is not.
-    fn write_all(&mut self, text: &[u8]) -> io::Result<()> {
-        self.file.write_all(text)?;
+        let mut text = sealed(line)?;
+        if self.is_torn && !ends_with_its_line(&self.path)? {
+            // What is left of a line shall not spoil the next one.
+            text.insert(0, '\n');
+        }
+        // One write for each line: it is there, or it is not. A full disk takes a part of it.
+        self.is_torn = true;
+        self.file.write_all(text.as_bytes())?;
+        self.is_torn = false;
         self.length += text.len() as u64;
         Ok(())
+    }
+}
+
+fn append(path: &Path) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
+}
+
+/// Takes the lock of a share log. What is no file (a pipe, a terminal) has none.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    // Whatever name it goes by.
+    let path = path.canonicalize()?;
+    if !path.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut name = path.into_os_string();
+    name.push(".lock");
+    match files::lock(Path::new(&name)) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::new(error.kind(), "another adit that is running writes to it"))
+        }
+        Err(error) => {
+            // Its folder takes no file, or has no locks.
+            tracing::warn!("nothing keeps a second adit from {}: {error}", name.display());
+            Ok(None)
+        }
     }
 }
 
@@ -168,15 +213,13 @@ fn sum(text: &str) -> String {
     sha256d(text.as_bytes())[..8].to_lower_hex_string()
 }
 
-fn ends_with_its_line(path: &Path, length: u64) -> io::Result<bool> {
-    if length == 0 {
+fn ends_with_its_line(path: &Path) -> io::Result<bool> {
+    let about = path.metadata()?;
+    // A terminal or a pipe has no end to look at.
+    if !about.is_file() || about.len() == 0 {
         return Ok(true);
     }
     let mut file = File::open(path)?;
-    // A terminal or a pipe has no end to look at.
-    if !file.metadata()?.is_file() {
-        return Ok(true);
-    }
     file.seek(SeekFrom::End(-1))?;
     let mut last = [0];
     file.read_exact(&mut last)?;

@@ -29,13 +29,13 @@ impl Reload {
 #[cfg(unix)]
 static IS_RELOADING: AtomicBool = AtomicBool::new(false);
 
-/// Calls `end` for every SIGTERM, and for every SIGHUP that is not for [`obey`], on a thread of its own.
+/// Calls `end` for every SIGTERM, with `true`, and for every SIGHUP that is not for [`obey`], on a thread of its own.
 ///
 /// # Errors
 ///
 /// When the system refuses.
 #[cfg(unix)]
-pub fn on_end(end: impl Fn() + Send + 'static) -> io::Result<()> {
+pub fn on_end(end: impl Fn(bool) + Send + 'static) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGTERM};
     use signal_hook::iterator::Signals;
 
@@ -43,7 +43,7 @@ pub fn on_end(end: impl Fn() + Send + 'static) -> io::Result<()> {
     let listen = move || {
         for signal in signals.forever() {
             if signal != SIGHUP || !IS_RELOADING.load(Ordering::Relaxed) {
-                end();
+                end(signal == SIGTERM);
             }
         }
     };
@@ -56,7 +56,7 @@ pub fn on_end(end: impl Fn() + Send + 'static) -> io::Result<()> {
 ///
 /// None.
 #[cfg(not(unix))]
-pub fn on_end(_: impl Fn() + Send + 'static) -> io::Result<()> {
+pub fn on_end(_: impl Fn(bool) + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::limits::NODE_ANSWER;
 
+/// How files begin that are being written.
+const UNFINISHED: &str = ".tmp";
+
 /// A folder of solved blocks.
 #[derive(Debug, Clone)]
 pub struct Vault {
@@ -37,6 +40,29 @@ impl Vault {
     #[must_use]
     pub fn at(folder: &Path) -> Self {
         Self { folder: folder.join("blocks") }
+    }
+
+    /// Makes the folder and keeps other processes out of it, as long as the result lives. What an earlier process did
+    /// not write to its end goes.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when another process has it; any other when it cannot be written.
+    pub fn lock(&self) -> io::Result<File> {
+        fs::create_dir_all(&self.folder)?;
+        let lock = files::lock(&self.folder.join("lock"))?;
+        for entry in fs::read_dir(&self.folder)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(lock)
+    }
+
+    /// Where the blocks are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Writes a block and waits until the disk has it.
@@ -127,5 +153,18 @@ mod tests {
         fs::write(folder.path().join("blocks/.tmp123"), "{").unwrap();
         let (blocks, broken) = vault.unanswered();
         assert_eq!((blocks, broken.len()), (vec![kept(1)], 1));
+    }
+
+    #[test]
+    fn a_folder_is_of_one_process_which_clears_what_another_left_half_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::at(folder.path());
+        vault.keep(&kept(1)).unwrap();
+        let half = files::beside(&vault.path("x")).unwrap().into_temp_path().keep().unwrap();
+        let held = vault.lock().unwrap();
+        assert!(!half.exists() && vault.unanswered().0 == [kept(1)]);
+        assert_eq!(vault.lock().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        vault.lock().unwrap();
     }
 }

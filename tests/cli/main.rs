@@ -33,6 +33,7 @@ mod watched;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -53,8 +54,15 @@ fn adit(arguments: &[&str]) -> Command {
     // No test reads or writes what the user has.
     command.env("ADIT_CACHE_DIR", env!("CARGO_TARGET_TMPDIR"));
     command.env("ADIT_BENCH_DIR", env!("CARGO_TARGET_TMPDIR"));
-    command.env("ADIT_CONFIG", empty_settings());
+    command.env("ADIT_CONFIG", empty_settings()).env("ADIT_STATE_DIR", state_folder());
     command
+}
+
+/// A folder for share log and blocks that no other run has, which would be refused.
+fn state_folder() -> PathBuf {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state {} {run}", std::process::id()))
 }
 
 /// A file without a setting, in place of the user's.

@@ -315,6 +315,7 @@ impl Run {
 fn piped(arguments: &[&str]) -> Child {
     let mut command = Command::new(ADIT);
     command.args(arguments).env_remove("RUST_LOG").env("ADIT_CONFIG", crate::empty_settings());
+    command.env("ADIT_STATE_DIR", crate::state_folder());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }

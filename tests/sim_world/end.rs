@@ -143,6 +143,8 @@ impl End {
             Command::Exhausted(job) => self.client.exhausted(job, now),
             Command::Rate(rate) => self.client.set_rate(rate, now),
             Command::Close => self.client.end(),
+            // It is for nodes.
+            Command::Send(_) => {}
         }
     }
 

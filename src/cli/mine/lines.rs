@@ -1,6 +1,7 @@
 //! From what was typed to connections: who we are at each source, and how it is reached.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -210,6 +211,32 @@ fn node(args: &Args, kinds: Kinds, at: &location::Node) -> Result<Way, Failure> 
         seed: 0,
     };
     Ok(Way::Node(at.clone(), credentials(args, kinds, at)?, Box::new(settings)))
+}
+
+/// Keeps other processes away from the solved blocks: each would submit the other's. Where no block can be written
+/// mining goes on.
+pub(super) fn lock<'r>(
+    recipes: impl IntoIterator<Item = &'r Recipe>,
+    state: &Path,
+) -> Result<Option<File>, Failure> {
+    if !recipes.into_iter().any(|recipe| matches!(recipe.way, Way::Node(..))) {
+        return Ok(None);
+    }
+    let vault = Vault::at(state);
+    let folder = vault.folder().display();
+    match vault.lock() {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Failure::usage(format!(
+            "another adit that is running keeps its solved blocks in {folder}; end that one, or set \
+             {STATE_VARIABLE} to another folder"
+        ))),
+        Err(error) => {
+            output::note(format_args!(
+                "solved blocks cannot be kept in {folder}: {error}; they are submitted, but a crash may cost one"
+            ));
+            Ok(None)
+        }
+    }
 }
 
 /// Blocks of an earlier run that have no answer yet go to their nodes first.

@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Failure;
 use super::config::Typed;
 use super::options::{Discreet, TeamOptions, at_least_one, time, version_mask};
+use super::{Exit, Failure};
 use crate::chain::payout::{Chain, Payout, PayoutRule, parse_address};
 use crate::runtime::signals::{self, Reload};
 use crate::runtime::{Control, Stop};
@@ -202,7 +202,11 @@ pub(super) fn run(typed: &Typed, stop: &Stop) -> Result<(), Failure> {
         Kind::Replay => replay::run(&args, &control, stop),
         Kind::Sources => {
             let reloader = Reloader::new(typed, &settings, &args, reload)?;
-            run::run(&args, &control, stop, reloader)
+            match run::run(&args, &control, stop, reloader) {
+                // It goes on until somebody ends it, and who does it so is no person at a keyboard.
+                Err(Failure { exit: Exit::Interrupted, .. }) if stop.is_termination() => Ok(()),
+                outcome => outcome,
+            }
         }
     };
     outcome.map_err(|failure| settings.explained(failure))

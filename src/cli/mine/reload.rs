@@ -120,8 +120,8 @@ impl<'t> Reloader<'t> {
                     error: None,
                 };
                 self.latest = settings;
-                if let Some(change) = change {
-                    roster.note(&change);
+                if let Some(mut change) = change {
+                    roster.note(&mut change);
                     let _ = words.send(Word::Sources(change.sources));
                     added = change.added;
                 }

@@ -1,5 +1,6 @@
 //! The sources that a run ever had, and which of them are listed now.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use super::Args;
@@ -19,6 +20,8 @@ pub(super) struct Roster {
     plan: Plan,
     /// Where solved blocks lie.
     state: PathBuf,
+    /// Keeps other processes away from them.
+    blocks: Option<File>,
 }
 
 /// Other sources, or the same ones in another order or with other parts.
@@ -27,6 +30,7 @@ pub(super) struct Change {
     pub(super) sources: Sources,
     /// The new ones, with the numbers that they get.
     pub(super) added: Vec<(SourceId, Recipe)>,
+    blocks: Option<File>,
 }
 
 impl Roster {
@@ -34,7 +38,13 @@ impl Roster {
     pub(super) fn new(args: &Args, sources: &[Location], state: PathBuf) -> Result<Self, Failure> {
         let recipes = lines::recipes(args, sources)?;
         let order = (0..).map(SourceId).take(recipes.len()).collect();
-        Ok(Self { recipes, order, plan: lines::plan(args, sources)?, state })
+        Ok(Self { recipes, order, plan: lines::plan(args, sources)?, state, blocks: None })
+    }
+
+    /// Keeps other processes away from solved blocks, if there can be any.
+    pub(super) fn lock(&mut self) -> Result<(), Failure> {
+        self.blocks = lines::lock(&self.recipes, &self.state)?;
+        Ok(())
     }
 
     /// The ways to them.
@@ -85,16 +95,21 @@ impl Roster {
         if order == self.order && plan == self.plan {
             return Ok(None);
         }
+        let blocks = match self.blocks {
+            Some(_) => None,
+            None => lines::lock(added.iter().map(|(_, recipe)| recipe), &self.state)?,
+        };
         let line = |(source, recipe): &(SourceId, Recipe)| {
             Ok((recipe.title.clone(), recipe.open(*source, &self.state)?))
         };
         let mut opened = added.iter().map(line).collect::<Result<Vec<_>, Failure>>()?;
         lines::recover(opened.iter_mut().map(|(_, line)| line));
-        Ok(Some(Change { sources: Sources { added: opened, order, plan }, added }))
+        Ok(Some(Change { sources: Sources { added: opened, order, plan }, added, blocks }))
     }
 
     /// Notes that the run was told of a change.
-    pub(super) fn note(&mut self, change: &Change) {
+    pub(super) fn note(&mut self, change: &mut Change) {
+        self.blocks = self.blocks.take().or_else(|| change.blocks.take());
         self.recipes.extend(change.added.iter().map(|(_, recipe)| recipe.clone()));
         self.order.clone_from(&change.sources.order);
         self.plan = change.sources.plan.clone();
@@ -142,8 +157,8 @@ mod tests {
     fn sources_keep_their_numbers_whatever_their_order_and_come_back_to_them() {
         let mut roster = roster(&[A, B]);
         let mut to = |options: &[&str]| {
-            let change = roster.change(&args(options)).unwrap_or_else(|e| panic!("{e:?}"))?;
-            roster.note(&change);
+            let mut change = roster.change(&args(options)).unwrap_or_else(|e| panic!("{e:?}"))?;
+            roster.note(&mut change);
             Some((numbers(&change.sources.order), change.added.len()))
         };
         assert_eq!(to(&[A, B]), None);
@@ -170,7 +185,7 @@ mod tests {
         for number in 1..SOURCES_EVER {
             let source = format!("--source=stratum+tcp://a{number}:1");
             let change = roster.change(&args(&[&source])).unwrap_or_else(|e| panic!("{e:?}"));
-            roster.note(&change.unwrap());
+            roster.note(&mut change.unwrap());
         }
         assert!(refused(&roster, &[B]).contains("start adit again"));
         assert!(roster.change(&args(&[A])).is_ok_and(|change| change.is_some()));

@@ -45,6 +45,7 @@ pub(super) fn run(
     let mut roster = Roster::new(args, &args.sources, state.clone())?;
     let mut connections = roster.open()?;
     let share_log = share_log(args, &state)?;
+    roster.lock()?;
     let Governed { mut crew, speeds, reopen, .. } =
         args.desktop.open(&args.options, control, stop)?;
     for (device, reopen) in (0..).map(DeviceId).zip(reopen) {
@@ -103,12 +104,20 @@ fn share_log(args: &Args, state: &std::path::Path) -> Result<Option<ShareLog>, F
         None if args.sources.is_empty() => return Ok(None),
         None => state.join("shares.jsonl"),
     };
-    ShareLog::open(&path).map(Some).map_err(|error| {
+    let mut log = ShareLog::open(&path).map_err(|error| {
         Failure::usage(format!(
             "cannot write the share log {}: {error}; give --share-log another file",
             path.display()
         ))
-    })
+    })?;
+    // A disk that is full now may have room later: mining does not wait for that.
+    if let Err(error) = log.begin() {
+        output::note(format_args!(
+            "the share log {} cannot be written: {error}; mining goes on, and every share is tried",
+            path.display()
+        ));
+    }
+    Ok(Some(log))
 }
 
 /// Starts a pool in this process, and says where it is.

@@ -238,7 +238,7 @@ impl<'t> Teller<'t> {
             News::Slept(slept) => self.slept(*slept),
             News::ShareLog(error) => self.warn(
                 None,
-                &format!("the share log cannot be written: {error}; mining goes on without it"),
+                &format!("the share log cannot be written: {error}; mining goes on, and every share is tried"),
             ),
             News::Tick(_) => Ok(()),
         }
@@ -287,7 +287,8 @@ impl<'t> Teller<'t> {
             // These end in other news.
             Said::Event(
                 SourceEvent::Verdict(..) | SourceEvent::Reconnect { .. } | SourceEvent::Down(_),
-            ) => Ok(()),
+            )
+            | Said::Kept(..) => Ok(()),
         }
     }
 

@@ -167,7 +167,7 @@ impl Office {
                 }
                 self.take_away(source).into_iter().collect()
             }
-            Said::Event(_) | Said::Disk(_) => Vec::new(),
+            Said::Event(_) | Said::Disk(_) | Said::Kept(..) => Vec::new(),
         }
     }
 

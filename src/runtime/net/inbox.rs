@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bitcoin::BlockHash;
+
 use crate::limits::INBOX;
 use crate::runtime::Waker;
 use crate::source::{Down, Event};
-use crate::work::SourceId;
+use crate::work::{SourceId, Ticket};
 
 /// What a source, or the way to it, has to say.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub enum Said {
     Down(Down, Duration),
     /// A file of solved blocks cannot be used: mining goes on, but a crash may cost a block.
     Disk(String),
+    /// The block of a share is on disk, or cannot be put there: it goes when [`Command::Send`](super::Command::Send) says so.
+    Kept(Ticket, BlockHash),
 }
 
 /// Both ends of the way: sources put in, the engine's thread takes out.
@@ -41,7 +45,7 @@ impl Inbox {
                     *of != source || !matches!(earlier, Said::Event(Event::Work(_)))
                 });
             }
-            Said::Event(Event::Verdict(..) | Event::Ready) => {}
+            Said::Event(Event::Verdict(..) | Event::Ready) | Said::Kept(..) => {}
             // Only text: it may be lost when there is too much of it.
             _ if queue.len() >= INBOX => return,
             _ => {}

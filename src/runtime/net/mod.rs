@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use bitcoin::BlockHash;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
@@ -40,6 +41,8 @@ pub struct Net {
     commands: Vec<UnboundedSender<Command>>,
     /// The way of new sources to the thread; none when it ends.
     newcomers: Option<UnboundedSender<(Line, Desk)>>,
+    /// Whether each keeps its shares on disk.
+    keeping: Vec<bool>,
     thread: JoinHandle<()>,
 }
 
@@ -50,6 +53,8 @@ pub enum Command {
     Want(bool),
     /// Submit a share.
     Submit(Ticket, Box<Share>),
+    /// Give the node a block, which is on disk.
+    Send(BlockHash),
     /// All hashes of a job were tested.
     Exhausted(JobId),
     /// Hashes per second that are tested for it.
@@ -70,7 +75,8 @@ impl Net {
         let serve = move || runtime.block_on(serve(receiver));
         let thread = thread::Builder::new().name("network".to_owned()).spawn(serve)?;
         let inbox = Inbox::new(waker);
-        let mut net = Self { inbox, commands: Vec::new(), newcomers: Some(newcomers), thread };
+        let (commands, keeping, newcomers) = (Vec::new(), Vec::new(), Some(newcomers));
+        let mut net = Self { inbox, commands, newcomers, keeping, thread };
         for line in lines {
             net.add(line);
         }
@@ -82,11 +88,18 @@ impl Net {
         let source = SourceId(u16::try_from(self.commands.len()).unwrap_or(u16::MAX));
         let (sender, receiver) = unbounded_channel();
         self.commands.push(sender);
+        self.keeping.push(matches!(line, Line::Node(_)));
         if let Some(newcomers) = &self.newcomers {
             // The thread ends only after it was told to close.
             let _ = newcomers.send((line, Desk::new(source, self.inbox.clone(), receiver)));
         }
         source
+    }
+
+    /// Whether a source says [`Said::Kept`] of each share that it takes, before it is sent.
+    #[must_use]
+    pub fn keeps(&self, source: SourceId) -> bool {
+        self.keeping.get(usize::from(source.0)).copied().unwrap_or(false)
     }
 
     /// Tells a source something.
@@ -146,6 +159,7 @@ struct Desk {
 /// What a protocol does with commands and time.
 trait Protocol {
     fn submit(&mut self, ticket: Ticket, share: &Share, now: Instant);
+    fn send(&mut self, _block: BlockHash, _now: Instant) {}
     fn exhausted(&mut self, job: JobId, now: Instant);
     fn set_rate(&mut self, hashes_per_second: f64, now: Instant);
     fn end(&mut self);
@@ -191,6 +205,7 @@ impl Desk {
         match command {
             Some(Command::Want(wanted)) => self.is_wanted = wanted,
             Some(Command::Submit(ticket, share)) => protocol.submit(ticket, &share, now),
+            Some(Command::Send(block)) => protocol.send(block, now),
             Some(Command::Exhausted(job)) => protocol.exhausted(job, now),
             Some(Command::Rate(rate)) => protocol.set_rate(rate, now),
             Some(Command::Close) | None => {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bitcoin::BlockHash;
 use bitcoin::hex::DisplayHex as _;
 use tokio::task::JoinSet;
 
@@ -98,7 +99,10 @@ impl Node {
                 desk.say(Said::Disk(format!("block {} is not on disk: {error}", kept.hash)));
             }
             // Without a disk the block goes all the same: it is worth more than the rule.
-            self.client.stored(block.hash, Instant::now());
+            match block.ticket {
+                Some(ticket) => desk.say(Said::Kept(ticket, block.hash)),
+                None => self.client.stored(block.hash, Instant::now()),
+            }
         }
         while let Some((hash, answer)) = self.client.answered() {
             if let Err(error) = self.vault.answered(&hash.to_string(), answer) {
@@ -109,6 +113,10 @@ impl Node {
 }
 
 impl Protocol for Client {
+    fn send(&mut self, block: BlockHash, now: Instant) {
+        self.stored(block, now);
+    }
+
     fn submit(&mut self, ticket: Ticket, share: &Share, now: Instant) {
         self.submit(ticket, share, now);
     }

@@ -20,6 +20,7 @@ fn log_of(blocks: &[usize]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/shares.jsonl");
     let mut log = ShareLog::open(&path).unwrap();
+    log.begin().unwrap();
     for (ticket, block) in (0..).map(Ticket).zip(blocks) {
         let (share, target) = share(*block);
         log.found(&share, ticket, POOL, "4f", Some(&target), chain::difficulty(&target)).unwrap();
@@ -94,7 +95,7 @@ fn a_line_that_was_cut_off_is_told_and_spoils_no_other() {
     let whole = text.split_inclusive(|byte| *byte == b'\n').next_back().unwrap().len();
     for cut in 2..whole {
         fs::write(&path, &text[..text.len() - cut]).unwrap();
-        drop(ShareLog::open(&path).unwrap());
+        ShareLog::open(&path).unwrap().begin().unwrap();
         let (found, troubles) = checked(&fs::read(&path).unwrap());
         assert_eq!(troubles, [(4, "torn: its end is missing".to_owned())], "{cut}");
         assert_eq!((found.runs, found.right, found.torn), (2, 2, 1));
@@ -155,9 +156,85 @@ fn a_full_log_is_put_aside() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shares.jsonl");
     let mut log = ShareLog::open(&path).unwrap();
+    log.begin().unwrap();
     log.length = SHARE_LOG_FILE;
     log.closed(Ticket(2), "a", Verdict::Accepted, None).unwrap();
     log.closed(Ticket(3), "a", Verdict::Accepted, None).unwrap();
     let lines = |path: &Path| fs::read_to_string(path).unwrap().lines().count();
     assert_eq!((lines(&folder.path().join("shares.jsonl.1")), lines(&path)), (1, 2));
+}
+
+/// Ten thousand bits flip, one at a time, anywhere, also in what ends lines: whoever reads finds trouble in the lines that
+/// they are in, and everything in all others.
+#[test]
+fn ten_thousand_flipped_bits_cost_the_records_they_are_in_and_no_other() {
+    let all: Vec<usize> = (0..KNOWN_BLOCKS.len()).collect();
+    let (_folder, path) = log_of(&all);
+    let text = fs::read(&path).unwrap();
+    let whole: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let mut random = fastrand::Rng::with_seed(7);
+    let (mut ends, mut splits) = (0, 0);
+    for _ in 0..10_000 {
+        let mut flipped = text.clone();
+        let (byte, bit) = (random.usize(..text.len()), random.u32(..8));
+        flipped[byte] ^= 1 << bit;
+        let lines: Vec<&[u8]> = flipped.split_inclusive(|byte| *byte == b'\n').collect();
+        let lost = whole.iter().filter(|line| !lines.contains(line)).count() as u64;
+        ends += u64::from(text[byte] == b'\n');
+        splits += u64::from(flipped[byte] == b'\n');
+        let (found, troubles) = checked(&flipped);
+        let bad = lines.iter().filter(|line| !whole.contains(line)).count();
+        assert_eq!(troubles.len(), bad, "bit {bit} of byte {byte}: {troubles:?}");
+        assert_eq!((found.corrupt + found.torn, found.wrong), (bad as u64, 0));
+        assert_eq!(found.lines - bad as u64, whole.len() as u64 - lost);
+        assert!(lost == 1 || text[byte] == b'\n' && lost == 2, "{lost} lines lost");
+        let is_share = |line: &&&[u8]| line.starts_with(b"{\"event\":\"found");
+        let left = whole.iter().filter(is_share).filter(|line| lines.contains(line)).count();
+        assert_eq!(found.right, left as u64);
+    }
+    assert!(ends > 0 && splits > 0, "{ends} line ends, {splits} new ones");
+}
+
+#[test]
+fn a_line_that_was_written_in_part_is_one_torn_line_and_the_rest_goes_on() {
+    let (_folder, path) = log_of(&[3]);
+    let mut log = ShareLog::open(&path).unwrap();
+    log.begin().unwrap();
+    // As a disk does that was full in the middle.
+    log.file.write_all(b"{\"event\":\"verdict\",\"ti").unwrap();
+    log.is_torn = true;
+    for ticket in 0..3 {
+        log.closed(Ticket(ticket), POOL, Verdict::Accepted, None).unwrap();
+    }
+    let (found, troubles) = checked(&fs::read(&path).unwrap());
+    assert_eq!(troubles, [(4, "torn: its end is missing".to_owned())]);
+    assert_eq!((found.runs, found.right, found.of_earlier), (2, 1, 3));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_tried_again_and_what_is_no_file_has_no_lock() {
+    let mut log = ShareLog::open(Path::new("/dev/full")).unwrap();
+    let mut other = ShareLog::open(Path::new("/dev/full")).unwrap();
+    for log in [&mut log, &mut other] {
+        assert_eq!(log.begin().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+    // Room again.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shares.jsonl");
+    (log.file, log.length) = append(&path).unwrap();
+    log.path.clone_from(&path);
+    log.closed(Ticket(1), POOL, Verdict::Accepted, None).unwrap();
+    let (found, troubles) = checked(&fs::read(&path).unwrap());
+    assert_eq!((found.runs, found.of_earlier, troubles), (1, 1, Vec::new()));
+}
+
+#[test]
+fn a_log_is_of_one_writer() {
+    let (_folder, path) = log_of(&[3]);
+    let log = ShareLog::open(&path).unwrap();
+    let error = ShareLog::open(&path).unwrap_err();
+    assert_eq!(error.to_string(), "another adit that is running writes to it");
+    drop(log);
+    ShareLog::open(&path).unwrap();
 }

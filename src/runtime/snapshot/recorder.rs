@@ -360,7 +360,8 @@ impl Recorder {
             Said::Event(Event::Warning(text)) | Said::Disk(text) => {
                 (None, Level::Warning, text.as_str())
             }
-            Said::Event(Event::Verdict(..) | Event::Reconnect { .. } | Event::Down(_)) => return,
+            Said::Event(Event::Verdict(..) | Event::Reconnect { .. } | Event::Down(_))
+            | Said::Kept(..) => return,
         };
         if let Some(link) = link {
             let is_well = link == Link::Ready;

@@ -137,3 +137,76 @@ fn what_a_source_has_of_its_own_wins_and_a_password_goes_to_one_kind_only() {
     let args = self::args(&[&["--source", &with_own, "--source", NODE][..], &pay].concat());
     assert!(recipes(&args, &args.sources).is_ok());
 }
+
+/// What the address is for.
+const CHAIN: &str = "main";
+
+/// What becomes of a block whose file changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    Submitted,
+    Broken,
+    NotItself,
+    OfAnotherChain,
+}
+
+/// The submission of what a file holds, as the node would get it.
+fn fate(settings: &gbt::Settings, file: &Path, content: &[u8], block: &str) -> Fate {
+    fs::write(file, content).unwrap();
+    let vault = Vault::at(file.parent().unwrap().parent().unwrap());
+    let (mut kept, broken) = vault.unanswered();
+    assert_eq!(kept.len() + broken.len(), 1);
+    let Some(solved) = kept.pop().as_ref().and_then(solved) else { return Fate::Broken };
+    let (mut client, now) = (gbt::Client::new(settings.clone()), Instant::now());
+    client.recover(solved, now);
+    if client.event().is_some() {
+        return Fate::NotItself;
+    }
+    client.connected(now);
+    let request = client.request(now).unwrap();
+    let body = serde_json::json!({ "id": request.id, "result": { "chain": CHAIN }, "error": null });
+    let answer = gbt::Answer { status: 200, body: body.to_string().into_bytes() };
+    client.respond(request.id, &Ok(answer), now);
+    let request: serde_json::Value =
+        serde_json::from_slice(&client.request(now).unwrap().body).unwrap();
+    if request["method"] != "submitblock" {
+        return Fate::OfAnotherChain;
+    }
+    assert_eq!(request["params"][0], block, "another block than was stored");
+    Fate::Submitted
+}
+
+#[test]
+fn ten_thousand_flipped_bits_never_submit_another_block_than_was_stored() {
+    let block = bitcoin::constants::genesis_block(bitcoin::Network::Bitcoin);
+    let hex = bitcoin::consensus::encode::serialize_hex(&block);
+    let hash = block.block_hash().to_string();
+    let kept = Kept {
+        hash: hash.clone(),
+        height: 7,
+        chain: CHAIN.to_owned(),
+        block: hex.clone(),
+        answer: None,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(format!("blocks/{hash}.json"));
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    let whole = serde_json::to_vec(&kept).unwrap();
+    let args = args(&["--payout-address", ADDRESS, "--source", NODE]);
+    let recipe = recipes(&args, &args.sources).ok().unwrap().remove(0);
+    let Way::Node(_, _, settings) = &recipe.way else { panic!("no node") };
+    assert_eq!(fate(settings, &file, &whole, &hex), Fate::Submitted);
+    let mut random = fastrand::Rng::with_seed(9);
+    let mut fates = std::collections::BTreeMap::<Fate, u32>::new();
+    for _ in 0..10_000 {
+        let mut flipped = whole.clone();
+        flipped[random.usize(..whole.len())] ^= 1 << random.u32(..8);
+        *fates.entry(fate(settings, &file, &flipped, &hex)).or_default() += 1;
+    }
+    assert_eq!(fates.values().sum::<u32>(), 10_000);
+    for fate in [Fate::Submitted, Fate::Broken, Fate::NotItself] {
+        assert!(fates.contains_key(&fate), "{fates:?}");
+    }
+    // Only what does not matter differs then: the height, the word for the answer, and whether hex is in capitals.
+    assert!(fates[&Fate::Submitted] < 1000, "{fates:?}");
+}

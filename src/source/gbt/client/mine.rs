@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitcoin::{BlockHash, CompactTarget};
+use bitcoin::block::Header;
+use bitcoin::consensus::deserialize;
+use bitcoin::{Block, BlockHash, CompactTarget};
 
 use super::{ANOTHER_TEMPLATE, Client, Stage};
-use crate::chain::{self, payout::Chain};
+use crate::chain::payout::Chain;
 use crate::source::gbt::blocks::Settled;
 use crate::source::gbt::tips::Allowed;
 use crate::source::gbt::{SolvedBlock, Template};
@@ -158,8 +160,7 @@ impl Client {
     /// Takes a block of an earlier run that has no final answer yet, as it was stored. It is given to the
     /// node before anything is mined on the same tip.
     pub fn recover(&mut self, block: SolvedBlock, now: Instant) {
-        let head = block.bytes.first_chunk().map(chain::header_from_bytes);
-        let Some(header) = head.filter(|header| chain::block_hash(header) == block.hash) else {
+        let Some(header) = header_of(&block) else {
             self.events.push_back(Event::Warning(format!(
                 "what is on disk as block {} {} is not that block; it is left alone",
                 block.height, block.hash
@@ -193,4 +194,14 @@ impl Client {
             if settled.verdict == Verdict::Rejected { ANOTHER_TEMPLATE } else { Duration::ZERO };
         self.poll_at = Some(now + wait);
     }
+}
+
+/// The header of a block of which every byte is as it was: its hash covers the header, which covers the transactions,
+/// of which the first covers the witnesses.
+fn header_of(block: &SolvedBlock) -> Option<Header> {
+    let read: Block = deserialize(&block.bytes).ok()?;
+    let is_whole = read.block_hash() == block.hash
+        && read.check_merkle_root()
+        && read.check_witness_commitment();
+    is_whole.then_some(read.header)
 }
