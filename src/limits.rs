@@ -375,6 +375,15 @@ pub const SHARES_SOUGHT: f64 = 1000.0;
 /// Bytes of a file of Linux's sysfs: the kernel writes a page at most.
 pub const SYSFS_FILE: u64 = 4096;
 
+/// Seats of a Wayland display: each is a keyboard, a pointer and who uses them.
+pub const SEATS: usize = 64;
+
+/// Bytes of an answer of `loginctl`: two properties.
+pub const LOGIND_ANSWER: u64 = 1024;
+
+/// How long it may take; it takes some milliseconds.
+pub const LOGIND_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Entries of a folder of sysfs that are looked at. The one of processors has one for each.
 pub const SYSFS_ENTRIES: usize = 4096;
 

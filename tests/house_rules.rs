@@ -17,8 +17,9 @@ const WITHOUT_CLOCK: [&str; 7] = [
     "src/work/",
 ];
 
-/// Calls into graphics drivers. Nothing else has a reason for `unsafe`.
-const UNSAFE: [&str; 1] = ["src/device/gpu/"];
+/// Calls into graphics drivers, and what Windows and macOS say in C only. Nothing else has a reason for `unsafe`.
+const UNSAFE: [&str; 3] =
+    ["src/device/gpu/", "src/runtime/presence/macos.rs", "src/runtime/presence/windows.rs"];
 
 /// Everything else returns data, so that one place cleans and formats what a terminal shows.
 const PRINTING: [&str; 3] = ["src/main.rs", "src/cli/", "src/ui/"];

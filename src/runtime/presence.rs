@@ -1,8 +1,11 @@
 //! Whether somebody uses this machine, and whether it runs on its battery, looked at beside the run: a display that
 //! hangs holds up nobody but who looks at it.
 
-mod input;
-mod power;
+#[cfg_attr(target_os = "linux", path = "presence/linux/mod.rs")]
+#[cfg_attr(target_os = "macos", path = "presence/macos.rs")]
+#[cfg_attr(windows, path = "presence/windows.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "macos", windows)), path = "presence/other.rs")]
+mod system;
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,10 +43,10 @@ impl Presence {
         let (end, ended) = channel::<()>();
         let written = Arc::clone(&latest);
         let look = move || {
-            let mut input = input::Input::default();
+            let mut input = system::Input::default();
             loop {
                 let (at, without_input) = (Instant::now(), input.last());
-                let seen = Seen { without_input, on_battery: power::on_battery(power::SUPPLIES) };
+                let seen = Seen { without_input, on_battery: system::on_battery() };
                 *lock(&written) = Some((at, seen));
                 if ended.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
                     return;

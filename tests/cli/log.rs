@@ -1,6 +1,6 @@
 //! Messages on standard error, and the forms in which they come.
 
-use crate::{adit, json_lines};
+use crate::{adit, json_lines, without_a_desktop};
 
 /// Something of each kind: of `tracing`, remarks beside the output, and at the end the reason of a failure.
 const TALKATIVE: [&str; 9] = [
@@ -18,7 +18,7 @@ const TALKATIVE: [&str; 9] = [
 #[test]
 fn messages_are_objects_too_where_the_log_format_is_json() {
     let mut command = adit(&[&TALKATIVE[..], &["--log-format", "json"]].concat());
-    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+    without_a_desktop(&mut command);
     let output = command.env("RUST_LOG", "trace").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = json_lines(&String::from_utf8(output.stderr).unwrap());
@@ -50,7 +50,7 @@ fn messages_are_objects_too_where_the_log_format_is_json() {
 fn other_formats_leave_messages_as_they_are() {
     for form in ["--json", "--plain"] {
         let mut command = adit(&[&TALKATIVE[..], &[form]].concat());
-        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        without_a_desktop(&mut command);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let said = String::from_utf8(output.stderr).unwrap();

@@ -18,6 +18,8 @@ mod look;
 mod mine;
 #[cfg(unix)]
 mod pools;
+#[cfg(target_os = "linux")]
+mod presence;
 #[cfg(unix)]
 mod proxied;
 #[cfg(unix)]
@@ -63,6 +65,12 @@ fn state_folder() -> PathBuf {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state {} {run}", std::process::id()))
+}
+
+/// Nobody tells whether the machine is used: no display, and no program of logind's.
+fn without_a_desktop(command: &mut Command) {
+    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+    command.env("PATH", env!("CARGO_TARGET_TMPDIR"));
 }
 
 /// A file without a setting, in place of the user's.

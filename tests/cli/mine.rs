@@ -285,7 +285,11 @@ impl Run {
     }
 
     pub(crate) fn of(arguments: &[&str]) -> Self {
-        let mut child = piped(arguments);
+        Self::spawned(piped(arguments))
+    }
+
+    /// That of a command whose output is piped.
+    pub(crate) fn spawned(mut child: Child) -> Self {
         let events = BufReader::new(child.stdout.take().unwrap());
         Self { child, events }
     }
@@ -313,11 +317,16 @@ impl Run {
 }
 
 fn piped(arguments: &[&str]) -> Child {
+    command(arguments).spawn().unwrap()
+}
+
+/// The program, with pipes on all sides.
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(ADIT);
     command.args(arguments).env_remove("RUST_LOG").env("ADIT_CONFIG", crate::empty_settings());
     command.env("ADIT_STATE_DIR", crate::state_folder());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
+    command
 }
 
 /// The next line; empty at the end.

@@ -1,9 +1,9 @@
 //! What keeps the desktop usable: how hard each device works, and who may pause it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::schedule::Schedule;
-use super::when::{Busy, When};
+use super::when::{Busy, Load, When};
 use crate::cli::options::{self, Profile};
 use crate::cli::team::{self, Measured};
 use crate::cli::{Failure, options::TeamOptions};
@@ -11,7 +11,7 @@ use crate::device::{Device, Facts};
 use crate::engine::DeviceId;
 use crate::engine::governor::{Asker, Event, Limits};
 use crate::runtime::presence::Presence;
-use crate::runtime::snapshot::{self, Snapshot};
+use crate::runtime::snapshot::{self, Snapshot, State};
 use crate::runtime::{Control, Crew, Reopen, Stop};
 use crate::ui::text;
 use crate::work::Duty;
@@ -41,10 +41,14 @@ pub(super) struct DesktopOptions {
     #[arg(long, value_name = "TIMES")]
     schedule: Option<Schedule>,
 
-    /// Mine while nobody uses this machine (idle), while it does not run on its battery (plugged-in), both with a
-    /// comma, or always
+    /// Mine while nobody uses this machine (idle), while it does not run on its battery (plugged-in), while no other
+    /// program loads its GPUs (gpu-free), several with commas, or always
     #[arg(long, value_name = "CONDITIONS", default_value = "always")]
     when: When,
+
+    /// Without input for so long, this machine is idle
+    #[arg(long, value_name = "TIME", value_parser = idle_after, default_value = "1m")]
+    idle_after: Duration,
 
     /// What happens while --when does not hold
     #[arg(long, value_enum, default_value = "pause")]
@@ -64,6 +68,14 @@ pub(super) struct Steering {
     is_against: [bool; 2],
     /// Whether it was said that a condition cannot be told.
     is_unknown_told: [bool; 2],
+    /// What other programs take of each GPU.
+    loads: Vec<Load>,
+    /// Whether one of them is loaded.
+    is_loaded: bool,
+    /// Since when devices work, for a driver knows who loads a GPU by who works.
+    works_since: Option<Instant>,
+    /// Whether it was said of which GPUs that is not known.
+    is_load_told: bool,
 }
 
 /// Sensors answer within some seconds, or never.
@@ -110,6 +122,9 @@ impl DesktopOptions {
             }
         }
         self.yield_to_others(control, steering, &mut notes);
+        if let Some(snapshot) = snapshot {
+            notes.extend(self.yield_to_programs(control, steering, snapshot, Instant::now()));
+        }
         let snapshot = snapshot.filter(|snapshot| snapshot.run.uptime_seconds >= SENSORS_ANSWER);
         if let Some(snapshot) = snapshot
             && !std::mem::replace(&mut steering.is_blind_told, true)
@@ -121,21 +136,18 @@ impl DesktopOptions {
 
     /// Pauses or slows devices down for who uses the machine, and for its battery.
     fn yield_to_others(&self, control: &Control, steering: &mut Steering, notes: &mut Vec<String>) {
-        if self.when == When::ALWAYS {
+        if !self.when.needs_presence() {
             return;
         }
         let presence = steering.presence.get_or_insert_with(Presence::watch);
         let Some(seen) = presence.seen(Instant::now()) else { return };
         let told = steering.is_unknown_told.iter_mut();
-        let conditions = self.when.conditions(&seen).into_iter().zip(&mut steering.is_against);
+        let conditions = self.when.conditions(&seen, self.idle_after);
+        let conditions = conditions.into_iter().zip(&mut steering.is_against);
         for ((condition, is_against), is_told) in conditions.zip(told) {
             let is_now = condition.holds == Ok(false);
             if std::mem::replace(is_against, is_now) != is_now {
-                control.handle(match (is_now, self.when_busy) {
-                    (false, _) => Event::Resume(condition.asker),
-                    (true, Busy::Pause) => Event::Pause(condition.asker),
-                    (true, Busy::Background) => Event::Yield(condition.asker),
-                });
+                control.handle(self.answer(condition.asker, is_now));
             }
             if let Err(why) = condition.holds
                 && !std::mem::replace(is_told, true)
@@ -143,6 +155,57 @@ impl DesktopOptions {
                 notes.push(format!("--when {} does nothing: {why}", condition.name));
             }
         }
+    }
+
+    /// What follows when something speaks against mining, or does no more.
+    const fn answer(&self, asker: Asker, is_against: bool) -> Event {
+        match (is_against, self.when_busy) {
+            (false, _) => Event::Resume(asker),
+            (true, Busy::Pause) => Event::Pause(asker),
+            (true, Busy::Background) => Event::Yield(asker),
+        }
+    }
+
+    /// Pauses or slows devices down while another program loads one of the GPUs. Returns of which of them that is not
+    /// known, once.
+    fn yield_to_programs(
+        &self,
+        control: &Control,
+        steering: &mut Steering,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> Vec<String> {
+        if !self.when.needs_free_gpus() {
+            return Vec::new();
+        }
+        steering.loads.resize_with(snapshot.devices.len(), Load::default);
+        let looks = steering.loads.iter_mut().zip(&snapshot.devices);
+        // All are looked at, also after one that is loaded.
+        let loaded = looks
+            .filter_map(|(load, device)| {
+                load.look(device.sensors.others_load_percent, now).then_some(())
+            })
+            .count();
+        let is_now = loaded > 0;
+        if std::mem::replace(&mut steering.is_loaded, is_now) != is_now {
+            control.handle(self.answer(Asker::GpuLoaded, is_now));
+        }
+        let works = snapshot.run.state == State::Mining;
+        let since = works.then(|| *steering.works_since.get_or_insert(now));
+        steering.works_since = since;
+        let is_due = since.is_some_and(|since| (now - since).as_secs_f64() >= SENSORS_ANSWER);
+        if !is_due || std::mem::replace(&mut steering.is_load_told, true) {
+            return Vec::new();
+        }
+        let unknown = |device: &&snapshot::Device| device.sensors.others_load_percent.is_none();
+        let say = |device: &snapshot::Device| {
+            format!(
+                "{}, {}: nobody tells what other programs take of it, so --when gpu-free does nothing for it",
+                device.device,
+                text::clean(&device.name)
+            )
+        };
+        snapshot.devices.iter().filter(unknown).map(say).collect()
     }
 
     /// Puts what differs from `before` under way.
@@ -171,11 +234,14 @@ impl DesktopOptions {
             control.resume(Asker::Schedule);
             steering.is_open = None;
         }
-        if (self.when, self.when_busy) != (before.when, before.when_busy) {
-            control.resume(Asker::InUse);
-            control.resume(Asker::OnBattery);
+        let conditions = |options: &Self| (options.when, options.idle_after, options.when_busy);
+        if conditions(self) != conditions(before) {
+            for asker in [Asker::InUse, Asker::OnBattery, Asker::GpuLoaded] {
+                control.resume(asker);
+            }
             (steering.is_against, steering.is_unknown_told) = Default::default();
-            if self.when == When::ALWAYS {
+            (steering.loads, steering.is_loaded, steering.is_load_told) = Default::default();
+            if !self.when.needs_presence() {
                 steering.presence = None;
             }
         }
@@ -227,6 +293,12 @@ impl DesktopOptions {
         crew.obey(control.clone());
         Ok(Governed { crew, speeds, widest, reopen })
     }
+}
+
+/// Shorter pauses in typing are none of anybody who left.
+fn idle_after(text: &str) -> Result<Duration, String> {
+    let [shortest, longest] = [1, 24 * 60 * 60].map(Duration::from_secs);
+    options::duration(text, shortest..=longest, "a machine is idle after")
 }
 
 /// `80`, `80C` or `80 °C`.

@@ -22,8 +22,17 @@ use crate::runtime::signals::Reload;
 use crate::work::SourceId;
 
 /// Keys that can change while a run goes on; [`Reloader::look`] has each taken over.
-const LIVE: [&str; 8] =
-    ["price", "profile", "gpu-share", "max-temp", "max-power", "schedule", "when", "when-busy"];
+const LIVE: [&str; 9] = [
+    "price",
+    "profile",
+    "gpu-share",
+    "max-temp",
+    "max-power",
+    "schedule",
+    "when",
+    "idle-after",
+    "when-busy",
+];
 
 /// Keys that make sources what they are.
 const OF_SOURCES: [&str; 16] = [

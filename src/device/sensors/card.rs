@@ -88,6 +88,8 @@ impl Card {
             // Intel's first is the card's, the second the chip's, and not all have both.
             energy_j: read(&["energy1_input", "energy2_input"], 1e6),
             load_percent: number(&self.device.join("gpu_busy_percent")),
+            // That counts adit too, and both may be busy at once: what is left of it says nothing of others.
+            others_load_percent: None,
             throttle,
         }
     }

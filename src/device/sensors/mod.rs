@@ -6,6 +6,7 @@
 mod card;
 mod gpu_metrics;
 pub(super) mod nvml;
+mod others;
 pub(super) mod pci;
 mod processor;
 pub(super) mod sysfs;
@@ -48,6 +49,8 @@ pub struct Reading {
     pub energy_j: Option<f64>,
     /// The share of time in which the GPU had work.
     pub load_percent: Option<f64>,
+    /// The share of time in which other programs had the GPU, as its driver counts them one by one.
+    pub others_load_percent: Option<f64>,
     /// Why the clock is lower than it could be: `None` when the driver does not say, empty when nothing
     /// holds it back.
     pub throttle: Option<BTreeSet<Throttle>>,
@@ -179,6 +182,7 @@ impl Reading {
             power_limit_w: upto(self.power_limit_w, 10_000.0).filter(|watts| *watts > 0.0),
             energy_j: upto(self.energy_j, 1e15),
             load_percent: upto(self.load_percent, 100.0),
+            others_load_percent: upto(self.others_load_percent, 100.0),
             throttle: self.throttle,
         }
     }

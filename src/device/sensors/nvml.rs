@@ -9,6 +9,7 @@ use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
 use nvml_wrapper::error::{Bits, NvmlError};
 use nvml_wrapper::{Device, Nvml};
 
+use super::others::{Others, Sample};
 use super::pci::Address;
 use super::{Reading, Throttle};
 use crate::device::Facts;
@@ -19,6 +20,7 @@ use crate::limits::DEVICES;
 pub(in crate::device) struct Gpu {
     device: Device<'static>,
     source: String,
+    others: Others,
 }
 
 impl Gpu {
@@ -44,7 +46,8 @@ impl Gpu {
             Some(version) => format!("NVML of driver {version}"),
             None => "NVML".to_owned(),
         };
-        Ok(Self { device: devices.swap_remove(index), source })
+        let others = Others::new(std::process::id());
+        Ok(Self { device: devices.swap_remove(index), source, others })
     }
 
     pub(super) fn source(&self) -> &str {
@@ -58,7 +61,8 @@ impl Gpu {
         if connected == Some(true) { connected } else { active.or(connected) }
     }
 
-    pub(super) fn read(&self) -> Reading {
+    pub(super) fn read(&mut self) -> Reading {
+        let others_load_percent = self.others();
         let device = &self.device;
         let milli = |value: Option<u32>| value.map(|value| f64::from(value) / 1e3);
         Reading {
@@ -71,8 +75,24 @@ impl Gpu {
             power_limit_w: milli(ask(|| device.enforced_power_limit())),
             energy_j: ask(|| device.total_energy_consumption()).map(joules),
             load_percent: ask(|| device.utilization_rates()).map(|rates| f64::from(rates.gpu)),
+            others_load_percent,
             throttle: ask(|| throttle_bits(device)).map(reasons),
         }
+    }
+
+    /// What other programs take of it; Windows' display drivers do not tell.
+    fn others(&mut self) -> Option<f64> {
+        let since = self.others.newest();
+        let samples = ask(|| match self.device.process_utilization_stats(since) {
+            Err(NvmlError::NotFound) => Ok(Vec::new()), // nothing new
+            told => told,
+        })?;
+        let samples = samples.into_iter().map(|sample| Sample {
+            process: sample.pid,
+            at: sample.timestamp,
+            percent: sample.sm_util,
+        });
+        self.others.take(samples)
     }
 }
 

@@ -108,6 +108,7 @@ fn a_radeon_is_read_in_full() {
         power_limit_w: Some(203.0),
         energy_j: None,
         load_percent: Some(99.0),
+        others_load_percent: None,
         throttle: Some(BTreeSet::from([Throttle::PowerCap, Throttle::Current])),
     };
     assert_eq!(sensors.read(), expected);

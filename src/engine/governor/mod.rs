@@ -38,6 +38,8 @@ pub enum Reason {
     InUse,
     /// The machine runs on its battery.
     OnBattery,
+    /// Another program loads a GPU of the run.
+    GpuLoaded,
     /// A device would be hotter than it may be.
     Temperature,
     /// A device would take more power than it may.
@@ -58,6 +60,7 @@ impl fmt::Display for Reason {
             Self::Schedule => "--schedule says so",
             Self::InUse => "somebody uses this machine, and --when says idle",
             Self::OnBattery => "this machine runs on its battery, and --when says plugged-in",
+            Self::GpuLoaded => "another program loads the GPU, and --when says gpu-free",
             Self::Temperature => "it is too hot for --max-temp",
             Self::Power => "it takes too much for --max-power",
         })
@@ -79,6 +82,8 @@ pub enum Asker {
     InUse,
     /// Whoever looks where its power comes from.
     OnBattery,
+    /// Whoever looks which programs load the GPUs.
+    GpuLoaded,
 }
 
 impl From<Asker> for Reason {
@@ -90,6 +95,7 @@ impl From<Asker> for Reason {
             Asker::Schedule => Self::Schedule,
             Asker::InUse => Self::InUse,
             Asker::OnBattery => Self::OnBattery,
+            Asker::GpuLoaded => Self::GpuLoaded,
         }
     }
 }

@@ -116,6 +116,9 @@ fn who_uses_the_machine_gets_it_by_short_batches_or_by_a_pause() {
     }
     assert!(status.is_news_after(&before));
     assert!(status.to_string().contains("background (somebody uses this machine"), "{status}");
+    assert!(governor.handle(Event::Pause(Asker::GpuLoaded), now));
+    assert!(governor.status().to_string().contains("paused: another program loads the GPU"));
+    assert!(governor.handle(Event::Resume(Asker::GpuLoaded), now));
     // What was asked for meanwhile counts afterwards.
     assert!(governor.handle(Event::Resume(Asker::InUse), now));
     assert_eq!(governor.status().devices[0].profile, Profile::Dedicated);

@@ -205,6 +205,8 @@ pub struct Sensed {
     pub fan_percent: Option<f64>,
     /// The share of time in which the GPU had work, anybody's.
     pub load_percent: Option<f64>,
+    /// The share of time in which other programs had the GPU, where its driver tells programs apart.
+    pub others_load_percent: Option<f64>,
     /// Why the clock is lower than it could be; empty when nothing holds it back.
     pub throttle: Option<Vec<Throttle>>,
 }
@@ -389,6 +391,7 @@ impl From<Reading> for Sensed {
             memory_clock_mhz: reading.memory_clock_mhz,
             fan_percent: reading.fan_percent,
             load_percent: reading.load_percent,
+            others_load_percent: reading.others_load_percent,
             throttle: reading.throttle.map(|reasons| reasons.into_iter().collect()),
         }
     }
