@@ -174,10 +174,15 @@ fn ten_thousand_flipped_bits_cost_the_records_they_are_in_and_no_other() {
     let whole: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let mut random = fastrand::Rng::with_seed(7);
     let (mut ends, mut splits) = (0, 0);
-    for _ in 0..10_000 {
+    for round in 0..10_000 {
         let mut flipped = text.clone();
         let (byte, bit) = (random.usize(..text.len()), random.u32(..8));
-        flipped[byte] ^= 1 << bit;
+        // No character of this log is a bit away from the end of a line, so that is tried by itself.
+        if round % 50 == 0 && text[byte] != b'\n' {
+            flipped[byte] = b'\n';
+        } else {
+            flipped[byte] ^= 1 << bit;
+        }
         let lines: Vec<&[u8]> = flipped.split_inclusive(|byte| *byte == b'\n').collect();
         let lost = whole.iter().filter(|line| !lines.contains(line)).count() as u64;
         ends += u64::from(text[byte] == b'\n');
