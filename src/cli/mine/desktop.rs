@@ -181,12 +181,9 @@ impl DesktopOptions {
         steering.loads.resize_with(snapshot.devices.len(), Load::default);
         let looks = steering.loads.iter_mut().zip(&snapshot.devices);
         // All are looked at, also after one that is loaded.
-        let loaded = looks
-            .filter_map(|(load, device)| {
-                load.look(device.sensors.others_load_percent, now).then_some(())
-            })
-            .count();
-        let is_now = loaded > 0;
+        let is_now = looks.fold(false, |is_any, (load, device)| {
+            is_any | load.look(device.sensors.others_load_percent, now)
+        });
         if std::mem::replace(&mut steering.is_loaded, is_now) != is_now {
             control.handle(self.answer(Asker::GpuLoaded, is_now));
         }

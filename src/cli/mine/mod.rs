@@ -29,11 +29,12 @@ use crate::runtime::{Control, Stop};
 use crate::source::gbt::Tag;
 use crate::source::location::{Fingerprint, Location, Proxy};
 use crate::ui::messages;
-use crate::work::{Price, SourceId};
+use crate::work::Price;
 use desktop::DesktopOptions;
 use hooks::HookOptions;
 pub(super) use lines::password_in;
 use reload::Reloader;
+use roster::Roster;
 use watch::WatchOptions;
 
 #[derive(Debug, clap::Args)]
@@ -219,9 +220,7 @@ pub(super) fn check(args: &Args) -> Result<(), Failure> {
         Kind::Sources => {
             lines::plan(args, &args.sources)?;
             args.watch.check()?;
-            let state = lines::state_folder()?;
-            let mut recipes = (0..).map(SourceId).zip(lines::recipes(args, &args.sources)?);
-            recipes.try_for_each(|(source, recipe)| recipe.open(source, &state).map(drop))
+            Roster::new(args, &args.sources, lines::state_folder()?)?.open().map(drop)
         }
     }
 }

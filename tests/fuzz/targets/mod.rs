@@ -8,7 +8,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use adit::work::Verdict;
+use adit::chain::block_hash;
+use adit::work::{Hit, Job, Share, Verdict};
 
 mod http;
 mod kernel;
@@ -132,6 +133,9 @@ pub fn reached() -> BTreeSet<&'static str> {
     REACHED.with_borrow(Clone::clone)
 }
 
+/// Longest wait between two lines of an input.
+const LONGEST_WAIT: u64 = 1_000_000;
+
 /// The lines of an input, of which each does something.
 fn lines(input: &[u8]) -> impl Iterator<Item = &[u8]> {
     // A run of libFuzzer must end: what follows does nothing.
@@ -164,6 +168,32 @@ fn reach_verdict(verdict: Verdict) {
         Verdict::Withheld => "withheld",
         Verdict::LowDifficulty | Verdict::Rejected => "rejected",
     });
+}
+
+/// A share as the engine makes it, of a real header of the job; where about every hash is one, `tries` find one. `change`
+/// says what is wrong with it, if anything.
+fn share(job: &Job, [header, nonce, change]: [u64; 3], tries: u32) -> Share {
+    let most = job.rolls.all().len().max(1);
+    let number = u32::try_from(header % most).expect("headers have numbers of 32 bits");
+    let mut hit = Hit { header: number, nonce: low(nonce) };
+    let mut found = job.header(hit);
+    for _ in 0..tries {
+        if job.target.is_met_by(block_hash(&found)) {
+            break;
+        }
+        hit.nonce = hit.nonce.wrapping_add(1);
+        found = job.header(hit);
+    }
+    let mut share =
+        Share { job: job.id, number: hit.header, header: found, hash: block_hash(&found) };
+    match change {
+        1 => share.header.time ^= 1,
+        2 => share.number ^= 1,
+        3 => share.hash = found.prev_blockhash,
+        4 => share.job.serial += 1000,
+        _ => {}
+    }
+    share
 }
 
 /// A piece of an input with `mark` replaced.

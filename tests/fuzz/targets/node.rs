@@ -3,20 +3,17 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use adit::chain::CoinbaseParts;
 use adit::chain::payout::parse_address;
-use adit::chain::{CoinbaseParts, block_hash};
 use adit::source::gbt::{Answer, Client, Lane, Request, Settings, SolvedBlock, Tag, Template};
 use adit::source::{Event, Work};
-use adit::work::{Hit, Share, SourceId, Ticket};
+use adit::work::{SourceId, Ticket};
 use bitcoin::Block;
 use bitcoin::consensus::deserialize;
 use bitcoin::script::Builder;
 use serde_json::Value;
 
-use super::{lines, low, numbers, reach, reach_verdict, with};
-
-/// Longest wait between two lines of an input.
-const LONGEST_WAIT: u64 = 1_000_000;
+use super::{LONGEST_WAIT, lines, numbers, reach, reach_verdict, share, with};
 
 /// A template: what is taken makes a block that the `bitcoin` crate finds right.
 pub fn template(input: &[u8]) {
@@ -189,26 +186,8 @@ impl Run {
 
     fn submit(&mut self, [back, header, nonce, change]: [u64; 4]) {
         let Some(work) = self.work(back) else { return };
-        let number = u32::try_from(header % work.job.rolls.all().len()).expect("32 bits");
-        let mut hit = Hit { header: number, nonce: low(nonce) };
-        let mut found = work.job.header(hit);
         // On regtest every other hash is a block.
-        for _ in 0..16 {
-            if work.job.target.is_met_by(block_hash(&found)) {
-                break;
-            }
-            hit.nonce = hit.nonce.wrapping_add(1);
-            found = work.job.header(hit);
-        }
-        let mut share =
-            Share { job: work.job.id, number: hit.header, header: found, hash: block_hash(&found) };
-        match change {
-            1 => share.header.time ^= 1,
-            2 => share.number ^= 1,
-            3 => share.hash = found.prev_blockhash,
-            4 => share.job.serial += 1000,
-            _ => {}
-        }
+        let share = share(&work.job, [header, nonce, change], 16);
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.open.insert(ticket);

@@ -3,16 +3,13 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use adit::chain::{VERSION_ROLLING_MASK, block_hash};
+use adit::chain::VERSION_ROLLING_MASK;
 use adit::source::stratum_v1::{Client, Counts, Settings};
 use adit::source::{Event, Work};
-use adit::work::{Hit, Share, SourceId, Ticket};
+use adit::work::{SourceId, Ticket};
 use serde_json::Value;
 
-use super::{lines, low, numbers, reach, reach_verdict, with};
-
-/// Longest wait between two lines of an input.
-const LONGEST_WAIT: u64 = 1_000_000;
+use super::{LONGEST_WAIT, lines, numbers, reach, reach_verdict, share, with};
 
 fn settings(options: u64) -> Settings {
     let payout = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4=1";
@@ -171,30 +168,9 @@ impl Run {
         self.works.iter().rev().nth(back).cloned()
     }
 
-    /// A share as the engine makes it: of a real header of the job.
     fn submit(&mut self, [back, header, nonce, change]: [u64; 4]) {
         let Some(work) = self.work(back) else { return };
-        let most = work.job.rolls.all().len().max(1);
-        let number = u32::try_from(header % most).expect("headers have numbers of 32 bits");
-        let mut hit = Hit { header: number, nonce: low(nonce) };
-        let mut found = work.job.header(hit);
-        // Where about every hash is a share, one is found.
-        for _ in 0..4 {
-            if work.job.target.is_met_by(block_hash(&found)) {
-                break;
-            }
-            hit.nonce = hit.nonce.wrapping_add(1);
-            found = work.job.header(hit);
-        }
-        let mut share =
-            Share { job: work.job.id, number: hit.header, header: found, hash: block_hash(&found) };
-        match change {
-            1 => share.header.time ^= 1,
-            2 => share.number ^= 1,
-            3 => share.hash = found.prev_blockhash,
-            4 => share.job.serial += 1000,
-            _ => {}
-        }
+        let share = share(&work.job, [header, nonce, change], 4);
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.open.insert(ticket);
