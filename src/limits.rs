@@ -384,8 +384,14 @@ pub const LOGIND_ANSWER: u64 = 1024;
 /// How long it may take; it takes some milliseconds.
 pub const LOGIND_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Entries of a folder of sysfs that are looked at. The one of processors has one for each.
+/// Entries of a folder of sysfs or procfs that are looked at: processors, processes, open files of one.
 pub const SYSFS_ENTRIES: usize = 4096;
+
+/// Bytes of the account of an open file of a graphics card: a dozen engines and memories have some 2,000.
+pub const FDINFO_FILE: u64 = 16 << 10;
+
+/// Open files of graphics cards that are watched. A desktop has some dozens.
+pub const CARD_FILES: usize = 1024;
 
 /// Bytes of adit.toml: the one that `adit config init` writes has some 10 KiB.
 pub const CONFIG_FILE: u64 = 1 << 20;

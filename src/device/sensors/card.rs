@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::clients::Clients;
 use super::gpu_metrics::Metrics;
 use super::pci::Address;
 use super::sysfs::{self, Hwmon, entries, number, numbered};
@@ -24,6 +25,7 @@ pub(super) struct Card {
     clock: Option<PathBuf>,
     metrics: Option<Metrics>,
     flags: Option<Flags>,
+    clients: Clients,
     source: String,
 }
 
@@ -33,7 +35,7 @@ impl Card {
     /// # Errors
     ///
     /// Why it has no sensors.
-    pub(super) fn below(sysfs: &Path, pci: Option<&str>) -> Result<Self, String> {
+    pub(super) fn below(sysfs: &Path, proc: &Path, pci: Option<&str>) -> Result<Self, String> {
         sysfs::exists(sysfs)?;
         let address: Option<Address> = pci.and_then(|pci| pci.parse().ok());
         let address = address.ok_or("its PCI address is not known, by which sensors are found")?;
@@ -47,6 +49,7 @@ impl Card {
             clock: intel_clock(&device),
             metrics: Metrics::of(&device),
             flags: Flags::of(&device),
+            clients: Clients::below(proc, address, std::process::id()),
             source: format!("{} sysfs {}", driver(&device), device.display()),
             device,
             hwmon,
@@ -88,8 +91,8 @@ impl Card {
             // Intel's first is the card's, the second the chip's, and not all have both.
             energy_j: read(&["energy1_input", "energy2_input"], 1e6),
             load_percent: number(&self.device.join("gpu_busy_percent")),
-            // That counts adit too, and both may be busy at once: what is left of it says nothing of others.
-            others_load_percent: None,
+            // The load counts adit too, and both may be busy at once: what is left of it says nothing of others.
+            others_load_percent: self.clients.others_percent(),
             throttle,
         }
     }

@@ -1,9 +1,10 @@
 //! What the sensors of a device say: clocks, temperature, power, and why it runs slower than it could.
 //!
-//! NVIDIA's GPUs are asked through NVML, other graphics cards and the processor through Linux's sysfs. Elsewhere
+//! NVIDIA's GPUs are asked through NVML, other graphics cards and the processor through Linux's sysfs and procfs. Elsewhere
 //! nothing is known, and that is said. Nothing here has a clock: callers stamp what they read.
 
 mod card;
+mod clients;
 mod gpu_metrics;
 pub(super) mod nvml;
 mod others;
@@ -96,7 +97,7 @@ pub struct Sensors(Source);
 #[derive(Debug)]
 enum Source {
     Nvml(nvml::Gpu),
-    Card(Card),
+    Card(Box<Card>),
     Processor(Processor),
     /// Why there is none.
     Nothing(String),
@@ -110,19 +111,20 @@ impl Sensors {
     /// alone.
     #[must_use]
     pub fn of(facts: &Facts) -> Self {
-        Self::below(Path::new("/sys"), facts)
+        Self::below(Path::new("/sys"), Path::new("/proc"), facts)
     }
 
-    fn below(sysfs: &Path, facts: &Facts) -> Self {
+    fn below(sysfs: &Path, proc: &Path, facts: &Facts) -> Self {
+        let card = || {
+            Card::below(sysfs, proc, facts.pci.as_deref()).map(|card| Source::Card(Box::new(card)))
+        };
         let found = if facts.kind.is_processor() {
             Processor::below(sysfs).map(Source::Processor)
         } else if facts.vendor_id == Some(NVIDIA) {
             // The free driver has sensors in sysfs and no NVML.
-            nvml::Gpu::of(facts).map(Source::Nvml).or_else(|why| {
-                Card::below(sysfs, facts.pci.as_deref()).map(Source::Card).map_err(|_| why)
-            })
+            nvml::Gpu::of(facts).map(Source::Nvml).or_else(|why| card().map_err(|_| why))
         } else {
-            Card::below(sysfs, facts.pci.as_deref()).map(Source::Card)
+            card()
         };
         Self(found.unwrap_or_else(Source::Nothing))
     }

@@ -1,4 +1,4 @@
-//! Reading sysfs: one value in each file, and hwmon, which names them alike for all drivers.
+//! Reading sysfs (and procfs): one value in each file, and hwmon, which names them alike for all drivers.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -18,14 +18,23 @@ pub(super) fn exists(sysfs: &Path) -> Result<(), String> {
 
 /// The content of a file. `None` if it cannot be read or is longer than sysfs makes files.
 pub(super) fn bytes(file: &Path) -> Option<Vec<u8>> {
+    bytes_upto(file, SYSFS_FILE)
+}
+
+fn bytes_upto(file: &Path, limit: u64) -> Option<Vec<u8>> {
     let mut content = Vec::new();
-    let read = File::open(file).ok()?.take(SYSFS_FILE + 1).read_to_end(&mut content).ok()?;
-    (read as u64 <= SYSFS_FILE).then_some(content)
+    let read = File::open(file).ok()?.take(limit + 1).read_to_end(&mut content).ok()?;
+    (read as u64 <= limit).then_some(content)
 }
 
 /// The content of a file as text, without the end of its line.
 pub(in crate::device) fn text(file: &Path) -> Option<String> {
-    Some(String::from_utf8(bytes(file)?).ok()?.trim().to_owned())
+    text_upto(file, SYSFS_FILE)
+}
+
+/// The same of files that may have up to so many bytes.
+pub(super) fn text_upto(file: &Path, limit: u64) -> Option<String> {
+    Some(String::from_utf8(bytes_upto(file, limit)?).ok()?.trim().to_owned())
 }
 
 /// The number in a file.

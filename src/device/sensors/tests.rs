@@ -40,7 +40,7 @@ impl Tree {
     }
 
     fn sensors(&self, facts: &Facts) -> Sensors {
-        Sensors::below(self.0.path(), facts)
+        Sensors::below(self.0.path(), &self.path("proc"), facts)
     }
 
     fn processor(&self) -> Sensors {
@@ -346,7 +346,7 @@ fn without_sensors_nothing_is_read_and_the_reason_is_told() {
         assert!(why(tree.sensors(&card(0x1002, pci))).contains("PCI address"), "{pci:?}");
     }
     let elsewhere = tempfile::tempdir().unwrap();
-    let off_linux = Sensors::below(elsewhere.path(), &Cpu::facts());
+    let off_linux = Sensors::below(elsewhere.path(), elsewhere.path(), &Cpu::facts());
     assert!(why(off_linux).contains("without Linux's sysfs"));
     // With NVIDIA's driver or without: no such GPU is there.
     assert!(why(tree.sensors(&card(0x10de, Some("ffff:ff:1f.7")))).contains("NVML"));
