@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use adit::chain;
 use adit::device::Device;
-use adit::device::driver::Driver;
+use adit::device::driver::{Driver, Order};
 use adit::device::sim::Sim;
 use adit::engine::outbox::Outbox;
 use adit::engine::{DeviceId, Engine, Input, Output};
@@ -177,13 +177,9 @@ impl World {
         self.engine.handle(input, self.now, &mut outputs);
         for output in outputs {
             match output {
-                Output::Assign(_, assignment) => self.driver.accept(assignment),
+                Output::Assign(_, assignment) => self.obey(Order::Work(assignment)),
                 Output::Recall(_) => unreachable!("nothing is paused"),
-                Output::Abandon(job) => {
-                    for region in self.driver.abandon(job) {
-                        self.tell(Input::GaveBack { device: DEVICE, job, region });
-                    }
-                }
+                Output::Abandon(job) => self.obey(Order::Abandon(job)),
                 Output::Found(_, share) => {
                     let sent = self.outbox.found(&share, DIFFICULTY, false, self.now);
                     if let Some((ticket, _)) = sent {
@@ -194,6 +190,12 @@ impl World {
                 Output::Finished(_) => {}
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        for (job, region) in self.driver.obey(order) {
+            self.tell(Input::GaveBack { device: DEVICE, job, region });
         }
     }
 

@@ -8,6 +8,21 @@ use super::{Device, DeviceError, DeviceInfo, selftest};
 use crate::limits::{BATCH_DEADLINE, BATCH_PATIENCE, MAX_BATCH, MAX_BATCH_TIME, MIN_BATCH};
 use crate::work::{Assignment, Batch, Duty, JobId, Pace, Region, Scan, Speed, Width, rate};
 
+/// What a driver is told to do.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// This is its work too.
+    Work(Assignment),
+    /// Drop what was not begun of a job. Batches under way still end.
+    Abandon(JobId),
+    /// Drop all that was not begun.
+    Recall,
+    /// Work at another pace from the next batch on.
+    Pace(Pace),
+    /// The device shall give some known answers before it begins anything new.
+    Doubt,
+}
+
 /// A device with its queue.
 pub struct Driver {
     device: Box<dyn Device>,
@@ -52,6 +67,23 @@ impl Driver {
         self.pacer.deadline()
     }
 
+    /// Does what it is told, and returns what it dropped.
+    pub fn obey(&mut self, order: Order) -> Vec<(JobId, Region)> {
+        match order {
+            Order::Work(assignment) => self.accept(assignment),
+            Order::Pace(pace) => self.set_pace(pace),
+            Order::Doubt => self.is_doubted = true,
+            Order::Abandon(job) => {
+                return self.abandon(job).into_iter().map(|region| (job, region)).collect();
+            }
+            Order::Recall => {
+                let dropped = self.queue.drain(..);
+                return dropped.map(|assignment| (assignment.job.id, assignment.region)).collect();
+            }
+        }
+        Vec::new()
+    }
+
     /// Works at another pace from the next batch on.
     pub fn set_pace(&mut self, pace: Pace) {
         self.pacer.set_target(pace.batch_time);
@@ -70,11 +102,6 @@ impl Driver {
         self.cycle.rested(time);
     }
 
-    /// Has the device give some known answers before it begins anything new.
-    pub fn doubt(&mut self) {
-        self.is_doubted = true;
-    }
-
     /// Queues an assignment.
     pub fn accept(&mut self, assignment: Assignment) {
         self.queue.push_back(assignment);
@@ -86,11 +113,6 @@ impl Driver {
             self.queue.drain(..).partition::<Vec<_>, _>(|assignment| assignment.job.id == job);
         self.queue = kept.into();
         dropped.into_iter().map(|assignment| assignment.region).collect()
-    }
-
-    /// Drops all that was not begun and returns it.
-    pub fn recall(&mut self) -> Vec<(JobId, Region)> {
-        self.queue.drain(..).map(|assignment| (assignment.job.id, assignment.region)).collect()
     }
 
     /// Whether there is nothing to wait for.
@@ -351,7 +373,7 @@ mod tests {
                 None => break,
             }
             if round == 1 {
-                driver.doubt();
+                driver.obey(Order::Doubt);
             }
         }
         assert_eq!(tested, 1 << 16, "nothing is left out");
@@ -360,7 +382,7 @@ mod tests {
         let mut driver = Driver::new(sim(400_000_000), TARGET);
         driver.accept(assignment(1, 0, 1 << 32));
         driver.step().unwrap();
-        driver.doubt();
+        driver.obey(Order::Doubt);
         let error =
             std::iter::from_fn(|| driver.step().map(Some).transpose()).find_map(Result::err);
         let why = error.unwrap().to_string();
@@ -374,7 +396,7 @@ mod tests {
         driver.accept(assignment(2, 0, 1 << 20));
         let (batch, _) = driver.step().unwrap().unwrap();
         let mut tested = batch.region.len();
-        let recalled: u64 = driver.recall().iter().map(|(_, region)| region.len()).sum();
+        let recalled: u64 = driver.obey(Order::Recall).iter().map(|(_, region)| region.len()).sum();
         while let Some((batch, _)) = driver.step().unwrap() {
             tested += batch.region.len();
         }

@@ -25,7 +25,6 @@ pub(super) struct Current {
     parts: BTreeMap<DeviceId, Part>,
     /// Candidates among hashes that were given back: when those are scanned again, they are known.
     pub(super) known: HashSet<Hit>,
-    batch_cap: u64,
     begun: Instant,
 }
 
@@ -34,6 +33,9 @@ pub(super) struct Current {
 struct Part {
     holds: u64,
     tested: u64,
+    /// Largest batch whose hits fit a report, once one did not. Each device learns that for itself: one that lies
+    /// must not make the batches of others small.
+    batch_cap: Option<u64>,
 }
 
 impl Current {
@@ -46,7 +48,6 @@ impl Current {
             offered: 0,
             parts: members.into_iter().map(|device| (device, Part::default())).collect(),
             known: HashSet::new(),
-            batch_cap: job.filter().batch_cap(),
             begun,
             job,
         }
@@ -76,7 +77,7 @@ impl Current {
     /// The device is gone. Returns how many hashes it held.
     pub(super) fn lose(&mut self, device: DeviceId) -> u64 {
         if let Some(part) = self.parts.get_mut(&device) {
-            part.holds = 0;
+            *part = Part { tested: part.tested, ..Part::default() };
         }
         self.ledger.give_back_all(device, Reason::Lost)
     }
@@ -90,22 +91,24 @@ impl Current {
         outputs: &mut Vec<Output>,
     ) -> u64 {
         let (filter, mut given) = (self.job.filter(), 0);
+        let part = self.parts.entry(device).or_default();
+        let batch_cap = part.batch_cap.unwrap_or(filter.batch_cap());
         // What was given back lies in pieces: one of them may be less than the device needs.
         while let Some(region) = self.ledger.take(device, width.with(filter), want) {
             // The last nonce of many headers may be more than was wanted.
             want = want.saturating_sub(region.len());
             given += region.len();
-            let (job, batch_cap) = (Arc::clone(&self.job), self.batch_cap);
-            let assignment = Assignment { job, region, filter, batch_cap };
+            let assignment = Assignment { job: Arc::clone(&self.job), region, filter, batch_cap };
             outputs.push(Output::Assign(device, assignment));
         }
-        self.parts.entry(device).or_default().holds += given;
+        part.holds += given;
         given
     }
 
     /// Why the hashes of a batch go back, if they do, and what the device did wrong, if it did.
     pub(super) fn judge(
         &mut self,
+        device: DeviceId,
         batch: &Batch,
         scan: &Scan,
         hits: &Hits,
@@ -120,7 +123,7 @@ impl Current {
                 (Some(Reason::Partial), Some(format!("an incomplete report: {why}")))
             }
             (Coverage::Overflow { found }, None) => {
-                match self.overflowed(batch.region.len(), *found) {
+                match self.overflowed(device, batch.region.len(), *found) {
                     None => (Some(Reason::Overflow), None),
                     why => (Some(Reason::Partial), why),
                 }
@@ -129,18 +132,19 @@ impl Current {
         }
     }
 
-    /// Makes batches so small that the hits found here would fit. Returns why that cannot be.
-    fn overflowed(&mut self, hashes: u64, found: u64) -> Option<String> {
-        let most = HITS_PER_BATCH as u64;
+    /// Makes the device's batches so small that the hits found here would fit. Returns why that cannot be.
+    fn overflowed(&mut self, device: DeviceId, hashes: u64, found: u64) -> Option<String> {
+        let (most, usual) = (HITS_PER_BATCH as u64, self.job.filter().batch_cap());
+        let cap = &mut self.parts.entry(device).or_default().batch_cap;
         if found <= most || found > hashes {
-            // What it said of others was no truer: batches need not stay small for the whole job.
-            self.batch_cap = self.job.filter().batch_cap();
+            // What it said before was no truer.
+            *cap = None;
             return Some(format!(
                 "it counts {found} hits in {hashes} hashes, and calls that an overflow"
             ));
         }
         let parts = found.div_ceil(most) * 2;
-        self.batch_cap = self.batch_cap.min((hashes / parts).max(most));
+        *cap = Some(cap.unwrap_or(usual).min((hashes / parts).max(most)));
         None
     }
 

@@ -254,7 +254,7 @@ impl Engine {
         current.counters.wrong += hits.wrong;
         let known = current.counters.candidates;
         let reported = hits.candidates.len() as u64;
-        let (reason, fault) = current.judge(batch, scan, &hits);
+        let (reason, fault) = current.judge(device, batch, scan, &hits);
         let booked = match reason {
             None => current.ledger.scanned(device, batch.region),
             Some(reason) => current.ledger.give_back(device, batch.region, reason),

@@ -275,6 +275,26 @@ mod faults {
     }
 
     #[test]
+    #[expect(clippy::cast_precision_loss, reason = "estimates")]
+    fn whatever_a_device_does_the_others_keep_their_rate() {
+        let (job, answer) = real(&KNOWN_BLOCKS[0]);
+        // A minute and a half of work for one of them, so that the wait for a hung one is within it.
+        let rate = 50_000_000;
+        let breaks = [Fault::Hang, Fault::Lost, Fault::Refuse, Fault::Panic];
+        let lies = [Fault::OutsideHit, Fault::RepeatHits, Fault::Partial, Fault::Overflow];
+        for fault in breaks.into_iter().chain(lies) {
+            let broken = sim(&[answer], rate).script(Script::new().since(5, fault));
+            let fired = broken.fired();
+            let mut world = world(vec![broken, sim(&[answer], rate)]);
+            let report = world.work(job.clone());
+            assert!(report.complete && fired.count() > 0, "{fault:?}");
+            let healthy = report.devices.iter().find(|device| device.device == B).unwrap();
+            let part = healthy.tested as f64 / (rate as f64 * report.elapsed.as_secs_f64());
+            assert!(part > 0.98, "beside {fault:?} it does {part} of what it could");
+        }
+    }
+
+    #[test]
     fn a_slow_batch_is_no_fault() {
         let slow = Fault::Slow(Duration::from_secs(3));
         let (world, report, fired) = spoil(Script::new().on(3, slow));

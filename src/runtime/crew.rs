@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::hand::{self, Event, Order, Reopen, Told, Voice};
+use super::hand::{self, Event, Reopen, Told, Voice};
 use super::{Control, Stop};
-use crate::device::driver::Driver;
+use crate::device::driver::{Driver, Order};
 use crate::device::{Device, DeviceInfo};
 use crate::engine::governor::{self, Sensed, Setting, Status};
 use crate::engine::supervisor::{Standing, Supervisor};

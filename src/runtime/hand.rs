@@ -5,24 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use crate::device::driver::Driver;
+use crate::device::driver::{Driver, Order};
 use crate::device::{Device, DeviceInfo};
 use crate::engine::DeviceId;
 use crate::limits::KNOWN_ANSWERS_EVERY;
-use crate::work::{Assignment, Batch, JobId, Pace, Region, Scan};
+use crate::work::{Batch, JobId, Pace, Region, Scan};
 
 /// Opens a device again after it broke, and tests it. Says why it cannot be used.
 pub type Reopen = Arc<dyn Fn() -> Result<Box<dyn Device>, String> + Send + Sync>;
-
-/// What a device's thread is told to do.
-pub(super) enum Order {
-    Work(Assignment),
-    Abandon(JobId),
-    Recall,
-    Pace(Pace),
-    /// It shall prove itself before it begins anything new.
-    Doubt,
-}
 
 /// What the crew hears.
 pub(super) enum Event {
@@ -100,7 +90,11 @@ fn drive(voice: &Voice, mut driver: Driver, orders: &Receiver<Order>) {
         };
         loop {
             match order.take().map_or_else(|| orders.try_recv(), Ok) {
-                Ok(order) => obey(voice, &mut driver, order),
+                Ok(order) => {
+                    for (job, region) in driver.obey(order) {
+                        voice.say(Told::GaveBack(job, region));
+                    }
+                }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return,
             }
@@ -112,7 +106,7 @@ fn drive(voice: &Voice, mut driver: Driver, orders: &Receiver<Order>) {
         }
         if proven.elapsed() >= KNOWN_ANSWERS_EVERY {
             proven = Instant::now();
-            driver.doubt();
+            driver.obey(Order::Doubt);
         }
         match driver.step() {
             Ok(None) => {}
@@ -120,20 +114,5 @@ fn drive(voice: &Voice, mut driver: Driver, orders: &Receiver<Order>) {
             Err(error) => return voice.say(Told::Failed(error.to_string())),
         }
         free = Instant::now();
-    }
-}
-
-fn obey(voice: &Voice, driver: &mut Driver, order: Order) {
-    let dropped = match order {
-        Order::Work(assignment) => return driver.accept(assignment),
-        Order::Pace(pace) => return driver.set_pace(pace),
-        Order::Doubt => return driver.doubt(),
-        Order::Abandon(job) => {
-            driver.abandon(job).into_iter().map(|region| (job, region)).collect()
-        }
-        Order::Recall => driver.recall(),
-    };
-    for (job, region) in dropped {
-        voice.say(Told::GaveBack(job, region));
     }
 }

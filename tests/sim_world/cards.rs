@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use adit::device::driver::Driver;
+use adit::device::driver::{Driver, Order};
 use adit::device::sim::{Fault, Fired, Script, Sim};
 use adit::device::{Device, DeviceError, DeviceInfo};
 use adit::engine::{DeviceId, Input};
-use adit::work::{Assignment, Batch, JobId, Scan, Width};
+use adit::work::{Batch, JobId, Scan, Width};
 use fastrand::Rng;
 
 /// What a batch shall take.
@@ -54,13 +54,6 @@ pub(crate) struct Card {
     pub(crate) refused_openings: u32,
     /// The jobs of the batches begun since the last look.
     begun: Arc<Mutex<Vec<JobId>>>,
-}
-
-/// What the engine wants of a device.
-pub(crate) enum Order {
-    Work(Assignment),
-    Abandon(JobId),
-    Recall,
 }
 
 impl Card {
@@ -157,21 +150,8 @@ impl Card {
         let Some(driver) = &mut self.driver else { return said };
         let device = self.id;
         for order in self.mailbox.drain(..) {
-            match order {
-                Order::Work(assignment) => driver.accept(assignment),
-                Order::Abandon(job) => {
-                    let dropped = driver.abandon(job).into_iter();
-                    said.extend(dropped.map(|region| Input::GaveBack { device, job, region }));
-                }
-                Order::Recall => {
-                    let dropped = driver.recall().into_iter();
-                    said.extend(dropped.map(|(job, region)| Input::GaveBack {
-                        device,
-                        job,
-                        region,
-                    }));
-                }
-            }
+            let dropped = driver.obey(order).into_iter();
+            said.extend(dropped.map(|(job, region)| Input::GaveBack { device, job, region }));
         }
         let failed = |why: String| vec![Input::Failed { device, why }];
         let (took, result) = match catch_unwind(AssertUnwindSafe(|| driver.step())) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
+use adit::device::driver;
 use adit::engine::supervisor::Supervisor;
 use adit::engine::{DeviceId, Engine, Input, Output};
 use adit::runtime::mining::office::{Office, Order};
@@ -12,7 +13,7 @@ use adit::source::failover::Plan;
 use adit::work::{Duty, JobId, SourceId, Ticket, Verdict};
 use fastrand::Rng;
 
-use crate::cards::{self, Card};
+use crate::cards::Card;
 use crate::end::End;
 
 /// How often the books are looked at.
@@ -255,13 +256,13 @@ impl World {
             self.orders.extend(orders);
             match output {
                 Output::Assign(device, assignment) => {
-                    self.card(device).post(cards::Order::Work(assignment));
+                    self.card(device).post(driver::Order::Work(assignment));
                 }
                 Output::Abandon(job) => {
                     self.over.insert(job);
-                    self.cards.iter_mut().for_each(|card| card.post(cards::Order::Abandon(job)));
+                    self.cards.iter_mut().for_each(|card| card.post(driver::Order::Abandon(job)));
                 }
-                Output::Recall(device) => self.card(device).post(cards::Order::Recall),
+                Output::Recall(device) => self.card(device).post(driver::Order::Recall),
                 Output::Dismiss(device, _) => {
                     self.card(device).close();
                     let standing = self.supervisor.lost(device, self.now);

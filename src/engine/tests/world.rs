@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::{DeviceId, Engine, Input, JobReport, Output, Reason};
-use crate::device::driver::Driver;
+use crate::device::driver::{Driver, Order};
 use crate::device::sim::Sim;
 use crate::device::{Device, DeviceError, DeviceInfo};
 use crate::work::{
@@ -93,12 +93,6 @@ struct Seat {
     clock: Clock,
     /// Since when it has had nothing to do although hashes were free.
     dry_since: Option<u64>,
-}
-
-enum Order {
-    Work(Assignment),
-    Abandon(JobId),
-    Recall,
 }
 
 enum Message {
@@ -312,21 +306,8 @@ impl World {
         let mut gave_back = Vec::new();
         let Some(driver) = &mut seat.driver else { return };
         for order in seat.mailbox.drain(..) {
-            match order {
-                Order::Work(assignment) => driver.accept(assignment),
-                Order::Abandon(job) => {
-                    let dropped = driver.abandon(job).into_iter();
-                    gave_back.extend(dropped.map(|region| Input::GaveBack { device, job, region }));
-                }
-                Order::Recall => {
-                    let dropped = driver.recall().into_iter();
-                    gave_back.extend(dropped.map(|(job, region)| Input::GaveBack {
-                        device,
-                        job,
-                        region,
-                    }));
-                }
-            }
+            let dropped = driver.obey(order).into_iter();
+            gave_back.extend(dropped.map(|(job, region)| Input::GaveBack { device, job, region }));
         }
         if !seat.is_open {
             seat.driver = None;
