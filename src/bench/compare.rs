@@ -1,6 +1,6 @@
 //! Whether one subject is faster than another.
 //!
-//! What is compared is openings, each by the median of its rounds: they are what differs between two
+//! What is compared is openings, each by the trimmed mean of its rounds: they are what differs between two
 //! measurements of the same thing. Two subjects of one run were opened side by side and their rounds took
 //! turns, so their openings are compared in pairs, and what disturbed both cancels out.
 
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::estimate::by_opening;
 use super::record::{Record, Round, Subject};
-use super::stats::{difference, paired_interval};
-use crate::device::tune::stats::{Interval, median};
+use super::stats::{difference, paired_interval, trimmed_mean};
+use crate::device::tune::stats::Interval;
 
 /// How sure a difference must be to be called one. Of a hundred comparisons of equals one fails.
 pub const SURE: f64 = 0.99;
@@ -139,11 +139,11 @@ fn name(subject: &Subject, with_batch: bool) -> String {
     if with_batch { format!("{name} in batches of {batch} ms") } else { name }
 }
 
-/// The logarithm of each opening's median rate. Rounds that were left out do not count.
+/// The logarithm of each opening's rate. Rounds that were left out do not count.
 fn openings(subject: &Subject) -> Vec<(u32, f64)> {
     let counted = subject.rounds.iter().filter(|round| !round.left_out);
     let groups = by_opening(counted, Round::rate).into_iter();
-    groups.filter_map(|(opening, rates)| Some((opening, median(&rates)?.ln()))).collect()
+    groups.filter_map(|(opening, rates)| Some((opening, trimmed_mean(rates)?.ln()))).collect()
 }
 
 fn verdict(interval: Option<Interval>) -> Verdict {

@@ -15,6 +15,9 @@ const FEWEST_ROUNDS: usize = 6;
 /// Draws of the bootstrap.
 const DRAWS: usize = 2000;
 
+/// This part of the values at each end is left out of a trimmed mean.
+const TRIMMED: usize = 6;
+
 /// How far outside the quartiles, in distances between them, a value is an outlier (Tukey's outer fence).
 const FENCE: f64 = 3.0;
 
@@ -177,6 +180,15 @@ fn ranks_left_out(pairs: usize, tail: f64) -> Option<usize> {
     fit.count().checked_sub(1)
 }
 
+/// The mean of `values` without a sixth of them at each end, one at least where there are three. Where noise is normal
+/// it varies less than a median does, by a seventh with seven of them; and a few disturbed ones hardly move it.
+#[must_use]
+pub fn trimmed_mean(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let cut = if values.len() < 3 { 0 } else { (values.len() / TRIMMED).max(1) };
+    mean(values.get(cut..values.len() - cut)?)
+}
+
 /// The difference of the means, `other` less `one`, and its interval by Welch's approximation. `None` when
 /// either has fewer than three values.
 #[must_use]
@@ -336,6 +348,16 @@ mod tests {
     }
 
     /// Against tables of Student's distribution.
+    #[test]
+    fn a_trimmed_mean_forgets_the_ends() {
+        assert_eq!(trimmed_mean(Vec::new()), None);
+        assert_eq!(trimmed_mean(vec![1.0, 4.0]), Some(2.5));
+        assert_eq!(trimmed_mean(vec![9e9, 2.0, -5.0]), Some(2.0));
+        assert_eq!(trimmed_mean(vec![-9e9, 4.0, 1.0, 2.0, 9e9, 5.0, 3.0]), Some(3.0));
+        let many = (0..12).map(|value| if value < 2 { -9e9 } else { f64::from(value) });
+        assert_eq!(trimmed_mean(many.collect()), Some(5.5));
+    }
+
     #[test]
     fn intervals_of_means_are_those_of_the_tables() {
         let (mean, interval) = mean_interval(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.95).unwrap();
