@@ -4,7 +4,9 @@
 //! no label, so nobody can make series without end. What is not known has no series.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::body::Bytes;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text};
 use prometheus_client::metrics::MetricType;
@@ -18,7 +20,12 @@ use crate::runtime::snapshot::{
 pub(super) use prometheus_text::CONTENT_TYPE;
 
 /// All metrics of one run.
-pub(super) struct Metrics(Registry);
+pub(super) struct Metrics {
+    registry: Registry,
+    viewer: Viewer,
+    /// The text of a snapshot: many who ask between two snapshots are told the same.
+    latest: Mutex<Option<(Arc<Snapshot>, Bytes)>>,
+}
 
 /// A metric: name without what its type adds, help, type, and its series.
 struct Family {
@@ -309,13 +316,21 @@ const fn family(
 impl Metrics {
     pub(super) fn new(viewer: Viewer) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Run(viewer)));
-        Self(registry)
+        registry.register_collector(Box::new(Run(viewer.clone())));
+        Self { registry, viewer, latest: Mutex::default() }
     }
 
-    pub(super) fn text(&self) -> Result<String, fmt::Error> {
+    pub(super) fn text(&self) -> Result<Bytes, fmt::Error> {
+        let snapshot = self.viewer.borrow().clone();
+        // Nothing in here can be left half done.
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, text)) = latest.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &snapshot)) {
+            return Ok(text.clone());
+        }
         let mut text = String::new();
-        prometheus_text::encode(&mut text, &self.0)?;
+        prometheus_text::encode(&mut text, &self.registry)?;
+        let text = Bytes::from(text);
+        *latest = Some((snapshot, text.clone()));
         Ok(text)
     }
 }

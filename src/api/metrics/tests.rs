@@ -6,7 +6,25 @@ use crate::api::sample;
 
 fn text(snapshot: Snapshot) -> String {
     let (_publish, viewer) = tokio::sync::watch::channel(Arc::new(snapshot));
-    Metrics::new(viewer).text().unwrap()
+    told(&Metrics::new(viewer))
+}
+
+fn told(metrics: &Metrics) -> String {
+    String::from_utf8(metrics.text().unwrap().to_vec()).unwrap()
+}
+
+#[test]
+fn a_new_snapshot_is_told_at_once() {
+    let (publish, viewer) = tokio::sync::watch::channel(Arc::new(sample::snapshot()));
+    let metrics = Metrics::new(viewer);
+    let before = told(&metrics);
+    assert_eq!(told(&metrics), before);
+    let mut news = sample::snapshot();
+    news.hashes.scanned += 1;
+    publish.send_replace(Arc::new(news));
+    let after = told(&metrics);
+    assert_ne!(after, before);
+    assert_eq!(told(&metrics), after);
 }
 
 /// Name, labels as they are written, and value of a line.
