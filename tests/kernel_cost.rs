@@ -28,17 +28,18 @@ const OLDEST_MESA: u32 = 25;
 
 #[test]
 fn no_kernel_costs_more_than_it_did() {
+    let test = "no_kernel_costs_more_than_it_did";
     for chip in CHIPS {
         let variants = BOUNDS.iter().flat_map(|(variant, ..)| ["--variant", variant]);
         let arguments: Vec<&str> = ["--chip", chip].into_iter().chain(variants).collect();
         let rows = match cost(&arguments) {
             Ok(rows) => rows,
-            Err(why) => return skipped("no_kernel_costs_more_than_it_did", &why),
+            Err(why) => return skipped(test, &why),
         };
         let driver = rows[0]["driver"].as_str().unwrap_or_default();
         if mesa(driver).is_none_or(|mesa| mesa < OLDEST_MESA) {
             let why = format!("{driver:?} is not of Mesa {OLDEST_MESA} or newer");
-            return skipped("no_kernel_costs_more_than_it_did", &why);
+            return skipped(test, &why);
         }
         let rows = rows.as_array().unwrap();
         assert_eq!(rows.len(), BOUNDS.len(), "{rows:?}");
@@ -54,6 +55,7 @@ fn no_kernel_costs_more_than_it_did() {
             assert!(row["code_bytes"].as_u64().is_some_and(|size| size <= bytes), "{row}");
         }
     }
+    ran(test);
 }
 
 #[test]
@@ -87,6 +89,7 @@ fn whatever_the_driver_tells_the_figures_have_their_names() {
         }
     }
     assert_eq!(rows.as_array().map(Vec::len), Some(2), "{rows}");
+    ran(test);
 }
 
 /// A chip that no driver knows, which RADV of Mesa 25 answers with an abort.
@@ -102,6 +105,7 @@ fn a_driver_that_crashes_is_told_with_the_variant() {
     let crashed = said.contains("std-literal-w64: the driver's compiler crashed");
     // A driver that takes the question without a crash finds no device.
     assert!(crashed || said.contains("no Vulkan driver finds a device"), "{said}");
+    ran(test);
 }
 
 /// What `adit kernel cost --json` prints, or why there is no driver that it could ask.
@@ -122,16 +126,17 @@ fn run(arguments: &[&str]) -> Output {
     command.output().unwrap_or_else(|error| panic!("{error}"))
 }
 
+fn ran(test: &str) {
+    ledger::ran(&format!("compiler::{test}"));
+}
+
+fn skipped(test: &str, why: &str) {
+    ledger::skipped(&format!("compiler::{test}"), why);
+}
+
 /// The major version in `radv Mesa 25.0.7-2`.
 fn mesa(driver: &str) -> Option<u32> {
     driver.split_once("Mesa ")?.1.split('.').next()?.parse().ok()
-}
-
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn skipped(test: &str, why: &str) {
-    let line = format!("skipped {test}: {}", why.trim());
-    println!("{line}");
-    ledger::note(&line);
 }
 
 #[test]

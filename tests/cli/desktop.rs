@@ -8,7 +8,8 @@ mod paused {
     use std::thread;
     use std::time::Duration;
 
-    use crate::mine::{Run, signal};
+    use crate::mine::Run;
+    use crate::signal::signal;
 
     /// Time on the processor so far, in hundredths of a second.
     fn ticks(run: &Run) -> u64 {

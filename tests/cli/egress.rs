@@ -26,16 +26,16 @@ struct Seen {
 }
 
 /// Whether this machine has what that takes. Either way it is noted in the ledger.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn has_network(test: &str) -> bool {
     let Err(why) = inside("probe", &[]) else {
-        ledger::note(&format!("ran egress::{test}"));
+        ledger::ran(&format!("egress::{test}"));
         return true;
     };
     let why = why.lines().last().unwrap_or("it says nothing");
-    let line = format!("skipped egress::{test}: no network of its own with strace: {why}");
-    println!("{line}");
-    ledger::note(&line);
+    ledger::skipped(
+        &format!("egress::{test}"),
+        &format!("no network of its own with strace: {why}"),
+    );
     false
 }
 

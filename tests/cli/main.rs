@@ -29,6 +29,9 @@ mod proxy;
 mod reload;
 mod scan;
 mod settings;
+#[cfg(unix)]
+#[path = "../common/signal.rs"]
+mod signal;
 mod tune;
 #[path = "../common/watched.rs"]
 mod watched;

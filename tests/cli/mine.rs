@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use adit::chain::KNOWN_BLOCKS;
 use serde_json::Value;
 
+#[cfg(unix)]
+use crate::signal::signal;
 use crate::{ADIT, GENESIS, done, json, json_lines};
 
 #[test]
@@ -188,7 +190,7 @@ fn ctrl_c_ends_the_run_with_its_summary() {
     let file = folder.path().join("summary.json");
     let mut run = Run::start(&["--json", "--for", "5m", "--summary-json", file.to_str().unwrap()]);
     run.until("job");
-    interrupt(&run.child);
+    signal(&run.child, "INT");
     let summary = run.until("summary");
     assert_eq!(summary["interrupted"], true);
     assert_eq!(summary["wrong"], 0);
@@ -204,7 +206,7 @@ fn ctrl_c_ends_a_scan_with_its_account() {
     let mut child = piped(&["scan", GENESIS, "--device", "cpu", "--difficulty", "1e-5"]);
     let mut told = BufReader::new(child.stdout.take().unwrap());
     assert!(line(&mut told).starts_with("nonce "));
-    interrupt(&child);
+    signal(&child, "INT");
     let mut rest = String::new();
     told.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("assigned ") && rest.contains(", wrong 0, "), "{rest}");
@@ -219,7 +221,7 @@ fn ctrl_c_ends_a_scan_that_waits_for_a_line() {
     writeln!(input, "{GENESIS}").unwrap();
     let mut told = BufReader::new(child.stdout.take().unwrap());
     assert_eq!(json(&line(&mut told))["scanned"], 9);
-    interrupt(&child);
+    signal(&child, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(line(&mut told), "");
 }
@@ -268,7 +270,7 @@ fn a_run_on_the_cpu_loads_no_driver_and_stays_below_50_mib() {
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(peak < 50 << 10, "{peak} KiB");
     println!("peak memory {peak} KiB");
-    interrupt(&run.child);
+    signal(&run.child, "INT");
     run.until("summary");
     assert_eq!(run.child.wait().unwrap().code(), Some(130));
 }
@@ -334,17 +336,4 @@ fn line(output: &mut impl BufRead) -> String {
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
     line
-}
-
-/// What Ctrl-C sends.
-#[cfg(unix)]
-fn interrupt(child: &Child) {
-    signal(child, "INT");
-}
-
-#[cfg(unix)]
-pub(crate) fn signal(child: &Child, name: &str) {
-    // The shell's own `kill`: the program of that name is not everywhere.
-    let kill = format!("kill -{name} {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }

@@ -21,19 +21,15 @@ const IDLE: [&str; 8] =
     ["mine", "--device", "cpu", "--json", "--when", "idle", "--idle-after", "1s"];
 
 /// Whether all of these programs are installed; the ledger has it.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn can_run(test: &str, programs: &[&str]) -> bool {
     let path = env::var_os("PATH").unwrap();
     let is_there = |name: &str| env::split_paths(&path).any(|folder| folder.join(name).is_file());
     let missing = programs.iter().find(|name| !is_there(name));
-    let line = match missing {
-        None => format!("ran desktop::{test}"),
-        Some(name) => format!("skipped desktop::{test}: no {name} is installed"),
-    };
-    if missing.is_some() {
-        println!("{line}");
+    let test = format!("desktop::{test}");
+    match missing {
+        None => ledger::ran(&test),
+        Some(name) => ledger::skipped(&test, &format!("no {name} is installed")),
     }
-    ledger::note(&line);
     missing.is_none()
 }
 
@@ -67,7 +63,7 @@ fn until_paused(run: &mut Run, reasons: &[&str]) {
 }
 
 fn end(mut run: Run) {
-    crate::mine::signal(&run.child, "INT");
+    crate::signal::signal(&run.child, "INT");
     run.until("summary");
     assert_eq!(run.child.wait().unwrap().code(), Some(130));
 }

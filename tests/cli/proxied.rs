@@ -7,9 +7,10 @@ use std::time::Duration;
 use adit::pool::judge::Refusal;
 use serde_json::{Value, json};
 
-use crate::mine::{Run, signal};
+use crate::mine::Run;
 use crate::pools::Pool;
 use crate::proxy::{Act, Proxy, Way};
+use crate::signal::signal;
 
 /// What is done to the nth line of a kind; all others pass. The handshake is left alone.
 fn script() -> Vec<((Way, &'static str, u32), Act)> {

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::mine::{Run, signal};
+use crate::mine::Run;
 use crate::pools::Pool;
+use crate::signal::signal;
 
 /// A run for the practice pool with these settings.
 fn run(file: &Path, settings: &str, more: &[&str]) -> Run {

@@ -8,23 +8,18 @@ use std::time::Duration;
 use adit::device::gpu::{Adapter, Gpu, adapters};
 use adit::kernel::Variant;
 
-use ledger::note;
-
 /// For one batch of these tests, and for whatever else a driver may take its time for.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The machine's adapters; `None` where a test is to be skipped because there are none. Either way it
 /// is noted in the ledger.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 pub(crate) fn gpu(test: &str) -> Option<Vec<Adapter>> {
     let adapters = adapters().unwrap_or_else(|error| panic!("{error}"));
     if adapters.is_empty() {
-        let line = format!("skipped {test}: no graphics adapter was found");
-        println!("{line}");
-        note(&line);
+        ledger::skipped(test, "no graphics adapter was found");
         return None;
     }
-    note(&format!("ran {test}"));
+    ledger::ran(test);
     Some(adapters)
 }
 

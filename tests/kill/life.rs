@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::LIMIT;
+use crate::signal::signal;
 
 const ADIT: &str = env!("CARGO_BIN_EXE_adit");
 
@@ -174,9 +175,7 @@ impl Life {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        // The shell's own `kill`: the program of that name is not everywhere.
-        let kill = format!("kill -{name} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        signal(&self.child, name);
     }
 
     pub(crate) fn end(&mut self) -> ExitStatus {

@@ -11,6 +11,8 @@ mod life;
 mod node;
 mod owners;
 mod pool;
+#[path = "../common/signal.rs"]
+mod signal;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use adit::device::gpu::adapters;
 
-use crate::ledger::note;
+use crate::ledger;
 
 /// The same facts for `install`, which is a shell script.
 const VERSIONS: &str = include_str!("versions");
@@ -23,7 +23,7 @@ pub(crate) fn peers<const N: usize>(test: &str, names: [&str; N]) -> Option<[Pat
         skip(test, &format!("{name} is not installed; run tests/peers/install {name}"));
         return None;
     }
-    note(&format!("ran peers::{test}"));
+    ledger::ran(&format!("peers::{test}"));
     Some(folders)
 }
 
@@ -34,11 +34,8 @@ pub(crate) fn adapter() -> Option<&'static str> {
 }
 
 /// Says that a test does not run, and why.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 pub(crate) fn skip(test: &str, why: &str) {
-    let line = format!("skipped peers::{test}: {why}");
-    println!("{line}");
-    note(&line);
+    ledger::skipped(&format!("peers::{test}"), why);
 }
 
 fn folder(name: &str) -> PathBuf {
