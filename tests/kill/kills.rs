@@ -87,6 +87,8 @@ struct World {
     /// All blocks that were on disk at a kill.
     known: BTreeSet<BlockHash>,
     torn: usize,
+    /// Bytes of the share log when it was looked at last.
+    log_length: usize,
     /// Of share logs that were put aside, with what each follows.
     found: BTreeMap<BlockHash, BlockHash>,
 }
@@ -114,6 +116,7 @@ impl World {
             ever_open: BTreeMap::new(),
             known: BTreeSet::new(),
             torn: 0,
+            log_length: 0,
             found: BTreeMap::new(),
         }
     }
@@ -285,10 +288,19 @@ impl World {
             self.ever_open.insert(*hash, state.came(*hash).taken);
         }
         drop(state);
+        self.notice_torn_end();
         self.verify();
     }
 
-    /// The share log can be read, and nothing is wrong in it but lines that the test cut off.
+    /// A kill tears a line where the kernel is between two pages of it, which may take milliseconds on a busy disk.
+    fn notice_torn_end(&mut self) {
+        let text = fs::read(self.place.log()).unwrap_or_default();
+        let is_new = text.len() != self.log_length;
+        self.torn += usize::from(is_new && text.last().is_some_and(|last| *last != b'\n'));
+        self.log_length = text.len();
+    }
+
+    /// The share log can be read, and nothing is wrong in it but lines that the test or a kill cut off.
     fn verify(&self) {
         if !self.place.log().exists() {
             return;
@@ -312,6 +324,7 @@ impl World {
         file.set_len((text.len() - cut) as u64).unwrap();
         file.flush().unwrap();
         self.torn += 1;
+        self.log_length = text.len() - cut;
         self.verify();
     }
 
@@ -325,6 +338,7 @@ impl World {
         self.verify();
         self.note();
         fs::remove_file(self.place.log()).unwrap();
+        self.log_length = 0;
         std::mem::take(&mut self.torn)
     }
 
