@@ -21,7 +21,6 @@ pub(super) use prometheus_text::CONTENT_TYPE;
 
 /// All metrics of one run.
 pub(super) struct Metrics {
-    registry: Registry,
     viewer: Viewer,
     /// The text of a snapshot: many who ask between two snapshots are told the same.
     latest: Mutex<Option<(Arc<Snapshot>, Bytes)>>,
@@ -315,9 +314,7 @@ const fn family(
 
 impl Metrics {
     pub(super) fn new(viewer: Viewer) -> Self {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Run(viewer.clone())));
-        Self { registry, viewer, latest: Mutex::default() }
+        Self { viewer, latest: Mutex::default() }
     }
 
     pub(super) fn text(&self) -> Result<Bytes, fmt::Error> {
@@ -327,8 +324,10 @@ impl Metrics {
         if let Some((_, text)) = latest.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &snapshot)) {
             return Ok(text.clone());
         }
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Run(Arc::clone(&snapshot))));
         let mut text = String::new();
-        prometheus_text::encode(&mut text, &self.registry)?;
+        prometheus_text::encode(&mut text, &registry)?;
         let text = Bytes::from(text);
         *latest = Some((snapshot, text.clone()));
         Ok(text)
@@ -336,14 +335,13 @@ impl Metrics {
 }
 
 #[derive(Debug)]
-struct Run(Viewer);
+struct Run(Arc<Snapshot>);
 
 impl Collector for Run {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let snapshot = self.0.borrow().clone();
         for family in FAMILIES {
             let mut series = Series::default();
-            (family.series)(&snapshot, &mut series);
+            (family.series)(&self.0, &mut series);
             if series.0.is_empty() {
                 continue;
             }

@@ -347,7 +347,6 @@ mod tests {
         assert_eq!(opening_spread(&[vec![1.0, 2.0]]), None);
     }
 
-    /// Against tables of Student's distribution.
     #[test]
     fn a_trimmed_mean_forgets_the_ends() {
         assert_eq!(trimmed_mean(Vec::new()), None);
@@ -358,6 +357,7 @@ mod tests {
         assert_eq!(trimmed_mean(many.collect()), Some(5.5));
     }
 
+    /// Against tables of Student's distribution.
     #[test]
     fn intervals_of_means_are_those_of_the_tables() {
         let (mean, interval) = mean_interval(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.95).unwrap();

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::pci::Address;
-use super::sysfs::{entries, text_upto};
+use super::sysfs::{entries, text, text_upto};
 use crate::limits::{CARD_FILES, FDINFO_FILE};
 
 /// So often all programs are looked through for open files of the card, which takes some milliseconds.
@@ -81,7 +81,7 @@ impl Clients {
     }
 
     fn look(&mut self) -> Option<Look> {
-        let uptime = text_upto(&self.proc.join("uptime"), FDINFO_FILE)?;
+        let uptime = text(&self.proc.join("uptime"))?;
         let at: f64 = uptime.split(' ').next()?.parse().ok()?;
         if self.searched.is_none_or(|searched| at - searched >= SEARCH_EVERY) {
             self.searched = Some(at);
