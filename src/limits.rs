@@ -167,8 +167,8 @@ pub const KERNEL_DECLARATIONS: usize = 512;
 /// Bytes of the private variables of a user's kernel, and of those of each function: what WGSL promises.
 pub const THREAD_MEMORY: u32 = 8192;
 
-/// Bytes that a workgroup of a user's kernel may share: the least that wgpu asks of an adapter without
-/// more being required (a test compares them).
+/// Bytes that a workgroup of a user's kernel may share: what adit asks of an adapter (a test compares
+/// them).
 pub const WORKGROUP_MEMORY: u32 = 16352;
 
 /// Bytes of a line from a Stratum server. Real ones with long coinbases have some 10 KiB.

@@ -432,4 +432,15 @@ mod tests {
             let _ = parse_target(&text);
         }
     }
+
+    #[test]
+    fn a_hash_is_as_hard_as_the_hardest_target_that_it_meets() {
+        let hash = |target: Target| BlockHash::from_byte_array(target.to_le_bytes());
+        for target in [Target::MAX, starts("00000000ffff"), ends("1")] {
+            let difference = hash_difficulty(&hash(target)) - difficulty(&target);
+            assert!(difference.abs() < 1e-12 && meets(&hash(target), &target));
+        }
+        assert!((hash_difficulty(&hash(starts("00000000ffff"))) - 1.0).abs() < 1e-12);
+        assert!(hash_difficulty(&hash(Target::ZERO)).is_infinite());
+    }
 }

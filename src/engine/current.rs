@@ -220,3 +220,33 @@ impl Hits {
         hits
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::KNOWN_BLOCKS;
+    use crate::work::{JobId, Nonces, Rolls};
+
+    #[test]
+    fn after_an_overflow_half_a_report_of_hits_is_expected() {
+        const A: DeviceId = DeviceId(0);
+        let header = KNOWN_BLOCKS[0].header().unwrap();
+        let (rolls, nonces) = (Rolls::one(header), Nonces::ALL);
+        let job = Job { id: JobId::only(1), rolls, target: header.target(), nonces };
+        let mut current = Current::new(Arc::new(job), vec![A], Instant::now());
+        let most = HITS_PER_BATCH as u64;
+        let cap = |current: &Current| current.parts[&A].batch_cap;
+
+        assert_eq!(current.overflowed(A, 1_000_000, 3 * most), None);
+        assert_eq!(cap(&current), Some(1_000_000 / 6));
+        assert_eq!(current.overflowed(A, 1_000_000, most + 1), None);
+        assert_eq!(cap(&current), Some(1_000_000 / 6), "it was smaller before");
+        assert_eq!(current.overflowed(A, most + 1, most + 1), None);
+        assert_eq!(cap(&current), Some(most), "so many always fit");
+        for (hashes, found) in [(1_000_000, most), (most + 1, most + 2)] {
+            assert!(current.overflowed(A, hashes, found).is_some());
+            assert_eq!(cap(&current), None);
+            current.overflowed(A, 1_000_000, 3 * most);
+        }
+    }
+}

@@ -120,4 +120,16 @@ mod tests {
         assert!(!Judge::new(RISK).look(0.0, 0));
         assert!(Judge::new(RISK).look(100.0, 0), "a hundred are missed at once");
     }
+
+    #[test]
+    fn the_stakes_of_all_looks_are_one_stake() {
+        let mut judge = Judge::new(RISK);
+        for looks in 1..=1000 {
+            judge.look(f64::MIN_POSITIVE, 0);
+            for worth in judge.worth {
+                let left = 1.0 - worth.exp();
+                assert!((left - 1.0 / f64::from(looks + 1)).abs() < 1e-9, "{looks}: {left}");
+            }
+        }
+    }
 }

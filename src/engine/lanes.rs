@@ -122,3 +122,20 @@ impl Lane {
         self.spent += sign * hashes as f64 / f64::from(self.weight.max(1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_that_come_back_were_not_spent() {
+        let (mut lanes, source) = (Lanes::default(), SourceId(3));
+        lanes.weigh(source, 4);
+        lanes.spend(source, 1000);
+        assert_eq!(lanes.lane(source).spent.to_bits(), 250_f64.to_bits());
+        lanes.weigh(source, 2);
+        assert_eq!(lanes.lane(source).spent.to_bits(), 500_f64.to_bits());
+        lanes.unspend(source, 1000);
+        assert_eq!(lanes.lane(source).spent.to_bits(), 0_f64.to_bits());
+    }
+}

@@ -258,6 +258,34 @@ mod tests {
         assert!(counts.is_balanced(), "{counts:?}");
     }
 
+    #[test]
+    fn the_total_is_the_sum_of_the_sources() {
+        let counts = |n: u64, half: f64| Counts {
+            found: 36 * n,
+            accepted: n,
+            rejected: 2 * n,
+            stale: 3 * n,
+            duplicate: 4 * n,
+            expired: 5 * n,
+            invalid: 6 * n,
+            withheld: 7 * n,
+            pending: 8 * n,
+            blocks: 9 * n,
+            late: 10 * n,
+            accepted_difficulty: half,
+            rejected_difficulty: 2.0 * half,
+            stale_difficulty: 4.0 * half,
+        };
+        let mut outbox = Outbox::default();
+        for (source, n, half) in [(1, 2, 0.5), (2, 30, 7.5)] {
+            let book = Book { counts: counts(n, half), ..Book::default() };
+            outbox.books.insert(SourceId(source), book);
+        }
+        assert_eq!(outbox.total(), counts(32, 8.0));
+        assert!(outbox.total().is_balanced());
+        assert!(!Counts { found: 1, ..Counts::default() }.is_balanced());
+    }
+
     proptest! {
         #[test]
         fn every_history_balances(steps in prop::collection::vec((0_u16..3, 0_u32..40, 0_u8..9), 0..300)) {

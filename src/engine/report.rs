@@ -103,3 +103,25 @@ impl JobReport {
         self.tally.given_back.get(&super::Reason::Overflow).copied().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Reason;
+
+    #[test]
+    fn accounts_are_sums() {
+        let tally = |n: u64| Tally {
+            assigned: 10 * n,
+            scanned: 4 * n,
+            held: 3 * n,
+            given_back: [(Reason::Ended, 2 * n), (Reason::Lost, n)].into(),
+        };
+        let counters = |n: u64| Counters { candidates: 7 * n, wrong: 8 * n, shares: 9 * n };
+        let mut sum = Account::default();
+        for n in [1, 20] {
+            sum.add(&tally(n), &counters(n));
+        }
+        assert_eq!(sum, Account { tally: tally(21), counters: counters(21) });
+    }
+}

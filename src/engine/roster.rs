@@ -236,3 +236,17 @@ impl Member {
         Some(stock.max(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_judged_when_enough_hits_are_expected_and_not_before() {
+        let mut watch = Watch::new();
+        assert_eq!(watch.book(LOOK / 2.0, 1), None);
+        assert_eq!(watch.waiting, (LOOK / 2.0, 1));
+        assert_eq!(watch.book(LOOK / 2.0, 2), None);
+        assert_eq!((watch.waiting, watch.expected, watch.found), ((0.0, 0), LOOK, 3));
+    }
+}

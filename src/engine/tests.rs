@@ -83,8 +83,20 @@ mod sharing {
         let tested: Vec<u64> = report.devices.iter().map(|device| device.tested).collect();
         assert_eq!(tested.iter().sum::<u64>(), 1 << 32);
         assert_eq!((&world.story.faults[..], &world.story.dismissed[..]), (&[][..], &[][..]));
+        check_accounts(&world, &tested);
         check_shares(&world, speeds, &tested, report.elapsed);
         world
+    }
+
+    /// What each device did, as it stands in the report and among the devices.
+    fn check_accounts(world: &World, tested: &[u64]) {
+        let accounts = world.engine.device_accounts();
+        let scanned: Vec<u64> = accounts.values().map(|account| account.scanned).collect();
+        assert_eq!(scanned, tested);
+        assert_eq!(accounts.values().map(|account| account.candidates).sum::<u64>(), 1);
+        let expected: f64 = accounts.values().map(|account| account.expected_candidates).sum();
+        assert!((expected - 1.0).abs() < 1e-9, "one in 2^32 hashes: {expected}");
+        assert!(accounts.values().all(|account| account.batch_times.is_some()));
     }
 
     #[expect(clippy::cast_precision_loss, reason = "estimates")]

@@ -143,17 +143,10 @@ fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String>
 const MSL_SIZES: u8 = 4;
 
 fn metal(module: &naga::Module, info: &ModuleInfo) -> Result<Translated, String> {
-    let buffer = |slot, mutable| msl::BindTarget {
-        buffer: Some(slot),
-        mutable,
-        ..msl::BindTarget::default()
-    };
     let bound = module.global_variables.iter().filter_map(|(_, variable)| {
         let slot = u8::try_from(variable.binding?.binding).ok()?;
-        let storing = naga::AddressSpace::Storage {
-            access: naga::StorageAccess::LOAD | naga::StorageAccess::STORE,
-        };
-        Some((variable.binding?, buffer(slot, variable.space == storing)))
+        let target = msl::BindTarget { buffer: Some(slot), ..msl::BindTarget::default() };
+        Some((variable.binding?, target))
     });
     let resources = msl::EntryPointResources {
         resources: bound.collect(),
@@ -229,6 +222,34 @@ mod tests {
             Ok(Translated::Binary(bytes)) => assert_eq!(bytes[..4], 0x0723_0203_u32.to_le_bytes()),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// As wgpu is asked to compile what was proved: nothing is added to a kernel that nothing needs.
+    #[test]
+    fn memory_is_not_cleared_and_divisors_are_not_checked() {
+        let wgsl = "struct Words { len: u32, list: array<u32> }\n\
+             @group(0) @binding(0) var<storage, read_write> words: Words;\n\
+             var<workgroup> mine: u32;\n\
+             @compute @workgroup_size(64) fn scan() {\n\
+                 mine = words.len;\n\
+                 words.list[mine] = words.list[mine / words.list[7]];\n\
+             }";
+        for target in [Target::Msl, Target::Hlsl] {
+            let Ok(Translated::Text(text)) = translate(wgsl, target) else { panic!("{target:?}") };
+            assert!(!text.contains("__local_invocation_id"), "clears memory: {text}");
+            assert!(!text.contains("min("), "checks bounds: {text}");
+        }
+        let Ok(Translated::Binary(bytes)) = translate(wgsl, Target::Spirv) else { panic!() };
+        let words: Vec<u32> =
+            bytes.chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
+        let (mut opcodes, mut at) = (Vec::new(), 5);
+        while at < words.len() {
+            opcodes.push(words[at] & 0xffff);
+            at += words[at] as usize >> 16;
+        }
+        let count = |opcode| opcodes.iter().filter(|found| **found == opcode).count();
+        // OpFunction, OpUDiv, OpControlBarrier, OpArrayLength.
+        assert_eq!([54, 134, 224, 68].map(count), [1, 1, 0, 0]);
     }
 
     #[test]

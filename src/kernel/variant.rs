@@ -506,6 +506,10 @@ mod tests {
             assert_eq!(name.parse(), Ok(variant), "{name}");
             assert!(names.insert(name));
         }
+        // Of some forms none is listed.
+        for name in ["std-function-major-w64", "boost3-uniform-chor-major-split-imad1-n3-mask-w1"] {
+            assert_eq!(name.parse::<Variant>().unwrap().to_string(), name);
+        }
         assert!(names.contains("std-literal-imad50-w128"));
         assert!(names.contains("verlane-uniform-chor-majshare-split-w64"));
         assert!(names.contains("boost16loop-literal-w64"));
@@ -540,5 +544,23 @@ mod tests {
             let error = name.parse::<Variant>().unwrap_err().to_string();
             assert!(error.contains(reason), "{name}: {error}");
         }
+    }
+
+    #[test]
+    fn a_layout_takes_as_many_headers_as_its_name_says() {
+        let boost = |looped| Layout::Boost { headers: 7, looped }.headers();
+        assert_eq!((Layout::Std.headers(), boost(false), boost(true)), ((1, 1), (7, 7), (2, 7)));
+        let verlane = (VERLANE_FEWEST_HEADERS, VERLANE_MOST_HEADERS);
+        assert!(verlane.0 > 1 && verlane.1 == 1 << 16);
+        for table in [Table::Storage, Table::Uniform] {
+            assert_eq!(Layout::Verlane(table).headers(), verlane);
+        }
+    }
+
+    #[test]
+    fn no_more_than_all_additions_are_multiply_adds() {
+        let percents = [0, 1, 99, 100, 101, u8::MAX];
+        let taken = percents.map(|percent| Add::multiply_add(percent).multiply_add_percent());
+        assert_eq!(taken, [0, 1, 99, 100, 100, 100]);
     }
 }

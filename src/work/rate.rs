@@ -55,4 +55,11 @@ mod tests {
         let speed = speed.per_second().unwrap();
         assert!((700.0..1500.0).contains(&speed), "{speed}");
     }
+
+    #[test]
+    fn a_rate_needs_time() {
+        assert_eq!(rate(1000, Duration::from_secs(2)), Some(500.0));
+        assert_eq!(rate(0, Duration::from_secs(2)), Some(0.0));
+        assert_eq!(rate(1000, Duration::ZERO), None);
+    }
 }

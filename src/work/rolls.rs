@@ -252,6 +252,7 @@ mod tests {
         let header = genesis();
         let rolls = Rolls::new(header, 0x8000_0101, 3, None).unwrap();
         assert_eq!((rolls.all().len(), rolls.per_roll()), (24, 8));
+        assert_eq!(rolls.version_mask(), 0x8000_0101);
         let headers: Vec<Header> = rolls.all().iter().map(|number| rolls.header(number)).collect();
         let versions = [0, 1, 0x100, 0x101, 0x8000_0000, 0x8000_0001, 0x8000_0100, 0x8000_0101];
         for (number, rolled) in headers.iter().enumerate() {

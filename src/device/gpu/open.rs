@@ -14,6 +14,11 @@ use crate::kernel::{Kernel, Test, Variant};
 use crate::limits::{DISPATCHES_IN_FLIGHT, DRIVER_DEADLINE, MAX_BATCH};
 use crate::work::{Batch, Scan, Width};
 
+/// Four buffers of 6 MiB at most: what the weakest adapter of WebGPU has is more than enough.
+fn required_limits() -> wgpu::Limits {
+    wgpu::Limits { max_non_sampler_bindings: 1024, ..wgpu::Limits::downlevel_defaults() }
+}
+
 /// Why an adapter could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -95,11 +100,7 @@ impl Gpu {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("adit"),
             required_features: timestamps,
-            // Four buffers of 6 MiB at most: what the weakest adapter of WebGPU has is more than enough.
-            required_limits: wgpu::Limits {
-                max_non_sampler_bindings: 1024,
-                ..wgpu::Limits::downlevel_defaults()
-            },
+            required_limits: required_limits(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..wgpu::DeviceDescriptor::default()
         };
@@ -267,5 +268,16 @@ impl Faults {
             Some(why) if self.lost.load(Ordering::Relaxed) => Err(DeviceError::Lost(why)),
             Some(why) => Err(DeviceError::Driver(why)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::WORKGROUP_MEMORY;
+
+    #[test]
+    fn a_kernel_may_share_what_an_open_adapter_has() {
+        assert_eq!(WORKGROUP_MEMORY, required_limits().max_compute_workgroup_storage_size);
     }
 }

@@ -125,3 +125,32 @@ fn who_uses_the_machine_gets_it_by_short_batches_or_by_a_pause() {
     assert_eq!(governor.status().devices[1].profile, Profile::Dedicated);
     assert!(governor.status().devices[0].held_back.is_empty());
 }
+
+#[test]
+fn all_are_paused_when_each_of_them_is() {
+    let (mut governor, now) = two();
+    assert!(!governor.status().is_paused());
+    let limits = Limits { temperature_c: Some(70.0), power_w: None };
+    governor.handle(Event::Limits(limits), now);
+    let hot = Sensed { temperature_c: Some(99.0), power_w: None };
+    assert!(governor.handle(Event::Sensed(A, hot), now));
+    assert_eq!(is_paused(&governor), [true, false]);
+    assert!(!governor.status().is_paused(), "one of them works");
+    assert!(governor.handle(Event::Sensed(B, hot), now));
+    assert!(governor.status().is_paused());
+
+    let mut idle = Governor::default();
+    assert!(!idle.status().is_paused(), "without devices nobody is");
+    idle.handle(Event::Pause(Asker::Key), now);
+    assert!(idle.status().is_paused(), "whoever joins would be");
+}
+
+#[test]
+fn who_paused_and_yielded_takes_back_both() {
+    let (mut governor, now) = two();
+    for event in [Event::Pause(Asker::Api), Event::Yield(Asker::Api)] {
+        assert!(governor.handle(event, now));
+    }
+    assert!(governor.handle(Event::Resume(Asker::Api), now));
+    assert_eq!((is_paused(&governor), governor.yielded.len()), ([false; 2], 0));
+}

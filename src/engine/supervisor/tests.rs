@@ -29,6 +29,19 @@ fn each_try_waits_longer_and_a_while_of_work_begins_anew() {
 }
 
 #[test]
+fn a_loss_counts_for_the_whole_window() {
+    for (late, is_benched) in [(0, true), (1, false)] {
+        let (mut supervisor, begun) = watched();
+        for n in 1..LOSSES_BEFORE_BENCH as u64 {
+            supervisor.lost(CARD, begun + seconds(n));
+        }
+        let last = begun + seconds(1) + LOSS_WINDOW + Duration::from_millis(late);
+        let standing = supervisor.lost(CARD, last);
+        assert_eq!(matches!(standing, Standing::Benched(_)), is_benched, "{standing:?}");
+    }
+}
+
+#[test]
 fn one_that_cannot_be_opened_waits_longer_as_well() {
     let (mut supervisor, mut now) = watched();
     for pause in [1, 5, 30, 120] {

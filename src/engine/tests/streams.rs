@@ -137,6 +137,26 @@ fn a_flood_of_jobs_is_as_few_as_their_least_interval_allows_and_the_last_one_sta
 }
 
 #[test]
+fn each_source_has_an_interval_of_its_own() {
+    let mut stream = Stream::new(1);
+    stream.tell(Input::Job(lasting(1, 1)));
+    // Another source's first job begins beside it, and its next one waits.
+    stream.tell(Input::Job(lasting(2, 1)));
+    assert_eq!((stream.engine.jobs.len(), stream.engine.deadline()), (2, None));
+    for source in [1, 2] {
+        stream.tell(Input::Job(lasting(source, 2)));
+    }
+    assert_eq!(
+        (stream.engine.deadline(), stream.abandoned.len()),
+        (Some(stream.now + JOB_INTERVAL), 0)
+    );
+    // One without a job at work does not wait, whoever else works.
+    stream.tell(Input::End(JobId { source: SourceId(2), serial: 1 }));
+    stream.tell(Input::Job(lasting(2, 3)));
+    assert_eq!(stream.engine.jobs.iter().filter(|current| !current.ending).count(), 2);
+}
+
+#[test]
 fn an_ended_or_replaced_job_that_waited_never_begins() {
     let mut stream = Stream::new(1);
     stream.tell(Input::Job(lasting(0, 1)));

@@ -183,8 +183,6 @@ fn a_kernel_reads_its_parameters_and_writes_its_report() {
 
 #[test]
 fn workgroups_share_what_every_adapter_has() {
-    let least = wgpu::Limits::downlevel_defaults().max_compute_workgroup_storage_size;
-    assert_eq!(WORKGROUP_MEMORY, least);
     let share = |words: u32| {
         with(&format!("var<workgroup> a: array<u32, {words}>; var<workgroup> b: u32;"))
     };
@@ -275,4 +273,29 @@ fn calls_that_double_are_refused() {
     let text = with(&format!("fn f0() {{ report = 1u; }}\n{}", doubling.collect::<String>()));
     assert_refused(&text, &["`f", "passes 2097152 operations", "in a loop"]);
     assert!(Kernel::custom("mine.wgsl", &with("fn f() {} fn g() { f(); f(); }")).is_ok());
+    // Wherever the calls stand.
+    for body in [
+        "if params.x == 1u { F(); } else { F(); }",
+        "{ F(); F(); }",
+        "switch params.x { case 1u: { F(); } default: { F(); } }",
+        "loop { F(); if params.x == 1u { break; } continuing { F(); } }",
+    ] {
+        let doubling = (1..40)
+            .map(|n| format!("fn f{n}() {{ {body} }}\n").replace('F', &format!("f{}", n - 1)));
+        let text = with(&format!("fn f0() {{ report = 1u; }}\n{}", doubling.collect::<String>()));
+        assert_refused(&text, &["`f", "passes 2097152 operations"]);
+    }
+}
+
+#[test]
+fn comments_nest_and_keep_their_lines() {
+    for (text, code) in [
+        ("a // b\nc / d", "a  \nc / d"),
+        ("a /* b /* c */ d */ e", "a   e"),
+        ("a /* /* b */\n*/ c */ d", "a  \n c */ d"),
+        ("a /*/ b */ c", "a   c"),
+        ("a /* b", "a  "),
+    ] {
+        assert_eq!(without_comments(text), code, "{text:?}");
+    }
 }

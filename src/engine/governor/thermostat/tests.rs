@@ -123,3 +123,19 @@ fn without_limits_nothing_happens() {
     let all = run(Limits::default(), &mut Card::new(150.0, 20.0), 600);
     assert!(all.iter().all(|(_, part, paused)| *part >= 1.0 && !paused));
 }
+
+/// By hand: at 1.1 times the limit a second costs a tenth of what it costs at twice the limit.
+#[test]
+fn power_above_the_limit_costs_time_in_proportion() {
+    let limits = Limits { temperature_c: None, power_w: Some(100.0) };
+    let (mut thermostat, now) = (Thermostat::new(limits), Instant::now());
+    let sensed = |power| Sensed { temperature_c: None, power_w: Some(power) };
+    thermostat.read(sensed(110.0), now);
+    thermostat.read(sensed(110.0), now + Duration::from_secs(2));
+    let part = 1.0 - POWER_PER_SECOND * 0.1 * 2.0;
+    assert!((thermostat.part - part).abs() < 1e-12, "{}", thermostat.part);
+    // The average goes a quarter of the way in a quarter of its time, and all of it in more than all.
+    thermostat.read(sensed(130.0), now + Duration::from_secs(4));
+    let mean = 110.0 + 20.0 * 2.0 / POWER_TIME;
+    assert!(thermostat.power_w.is_some_and(|power| (power - mean).abs() < 1e-12));
+}
