@@ -306,8 +306,7 @@ mod tests {
             let kernel = Kernel::new(variant);
             let rows = kernel.rows.map_or(String::new(), |rows| rows.wgsl);
             let digest = Sha256::digest([kernel.wgsl, rows].concat());
-            let head = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>();
-            format!("{head} {variant}\n")
+            format!("{} {variant}\n", digest[..6].as_hex())
         };
         insta::assert_snapshot!(variants().into_iter().map(line).collect::<String>());
     }

@@ -154,3 +154,20 @@ fn who_paused_and_yielded_takes_back_both() {
     assert!(governor.handle(Event::Resume(Asker::Api), now));
     assert_eq!((is_paused(&governor), governor.yielded.len()), ([false; 2], 0));
 }
+
+#[test]
+fn pauses_and_profiles_are_news_and_parts_of_the_time_are_not() {
+    let (mut governor, now) = two();
+    let begun = governor.status();
+    assert!(!begun.is_news_after(&Status::default()), "what a run begins with was asked for");
+    governor.handle(Event::Duty(None, Duty::of(0.5)), now);
+    let slower = governor.status();
+    assert!(slower != begun && !slower.is_news_after(&begun));
+    governor.handle(Event::Profile(Some(B), Profile::Background), now);
+    let quieter = governor.status();
+    assert!(quieter.is_news_after(&slower));
+    governor.handle(Event::Pause(Asker::Api), now);
+    let paused = governor.status();
+    assert!(paused.is_news_after(&quieter) && quieter.is_news_after(&paused));
+    assert!(paused.is_news_after(&Status::default()), "nobody asked for that");
+}
