@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench may panic and print")]
 
+#[expect(dead_code, reason = "the other benches use the rest")]
 mod common;
 
 use std::hint::black_box;

@@ -35,7 +35,7 @@ use adit::source::failover::Plan;
 use adit::source::stratum_v1::{Client, Settings};
 use adit::source::{Event, Work};
 use adit::work::{Batch, Job, JobId, Nonces, Rolls, Scan, SourceId, Width};
-use common::{Rounds, per_second, print_row, started};
+use common::{Rounds, Sorted, per_second, print_row, started};
 use serde_json::{Value, json};
 
 /// One measurement.
@@ -70,15 +70,14 @@ fn main() {
         rounds.add(mine(flood).0, mine((ROUND * 2, 1)).0);
     }
     rounds.print("10,000 jobs a second", "one job");
-    let mut steps = flooded_steps();
-    steps.sort_by(f64::total_cmp);
+    let steps = flooded_steps();
     print_row("a step in a flood", steps.iter().copied(), |time| format!("{time:.1} µs"));
-    let at = |permille: usize| steps[(steps.len() - 1) * permille / 1000];
+    let steps: Sorted = steps.into_iter().collect();
     println!(
         "{} steps, 999 of 1,000 below {:.1} µs, the longest {:.1}",
         steps.len(),
-        at(999),
-        at(1000)
+        steps.at(999),
+        steps.at(1000)
     );
 }
 

@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench may panic and print")]
 
+#[expect(dead_code, reason = "the other benches use the rest")]
+mod common;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,6 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
+
+use common::{Sorted, started};
 
 const TIME: Duration = Duration::from_secs(60);
 const PER_SECOND: u32 = 100;
@@ -21,8 +26,7 @@ const SLOW_CLIENTS: usize = 1000;
 const ASKED_BESIDE: usize = 1000;
 
 fn main() {
-    // `cargo test --benches` runs the program too, and there it shall only build.
-    if !std::env::args().any(|argument| argument == "--bench") || !cfg!(target_os = "linux") {
+    if !started() || !cfg!(target_os = "linux") {
         return;
     }
     let mut run = Run::start();
@@ -45,17 +49,15 @@ fn main() {
         asked * 100.0
     );
     let (alone, among) = (run.answers(), run.answers_among_slow_ones());
-    print_times("an answer on a new connection", alone);
-    print_times("beside 1,000 slow clients", among);
+    print_times("an answer on a new connection", &alone);
+    print_times("beside 1,000 slow clients", &among);
 }
 
-fn print_times(name: &str, mut milliseconds: Vec<f64>) {
-    milliseconds.sort_by(f64::total_cmp);
-    let at = |percent: usize| milliseconds[(milliseconds.len() - 1) * percent / 100];
+fn print_times(name: &str, milliseconds: &Sorted) {
     println!(
         "{name}: median {:.2} ms, 99 of 100 below {:.2}, {} of {ASKED_BESIDE} answered",
-        at(50),
-        at(99),
+        milliseconds.at(500),
+        milliseconds.at(990),
         milliseconds.len()
     );
 }
@@ -102,7 +104,7 @@ impl Run {
     }
 
     /// The milliseconds until each answer.
-    fn answers(&self) -> Vec<f64> {
+    fn answers(&self) -> Sorted {
         let ask = |_| {
             sleep(Duration::from_millis(10));
             let begun = Instant::now();
@@ -118,7 +120,7 @@ impl Run {
     }
 
     /// The same beside clients that send a byte a second, and come again when they are closed.
-    fn answers_among_slow_ones(&self) -> Vec<f64> {
+    fn answers_among_slow_ones(&self) -> Sorted {
         let is_over = AtomicBool::new(false);
         let request = format!("GET /v1/status HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
         let be_slow = || {

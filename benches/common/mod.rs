@@ -1,4 +1,4 @@
-//! What the benches that measure two things in turns share.
+//! What the benches share.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench may panic and print")]
 
@@ -102,9 +102,30 @@ pub(crate) fn print_row(
     figures: impl Iterator<Item = f64>,
     text: impl Fn(f64) -> String,
 ) {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
+    let Sorted(figures) = figures.collect();
     let last = figures.len() - 1;
     let [lower, median, upper] = [last / 4, last / 2, last - last / 4].map(|at| text(figures[at]));
     println!("{name:24}  {lower:>10}  {median:>10}  {upper:>10}");
+}
+
+/// Figures in order, at least one.
+pub(crate) struct Sorted(Vec<f64>);
+
+impl Sorted {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// So many of 1,000 are no greater.
+    pub(crate) fn at(&self, permille: usize) -> f64 {
+        self.0[(self.0.len() - 1) * permille / 1000]
+    }
+}
+
+impl FromIterator<f64> for Sorted {
+    fn from_iter<T: IntoIterator<Item = f64>>(figures: T) -> Self {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
+        figures.sort_by(f64::total_cmp);
+        Self(figures)
+    }
 }

@@ -429,16 +429,9 @@ impl PayoutRule {
     /// [`PayoutError::Unpaid`], with what it pays instead.
     pub fn check(&self, coinbase: &Coinbase) -> Result<(), PayoutError> {
         let (paid, total) = (coinbase.paid_to(&self.payout.script), coinbase.total());
-        let enough = match self.least {
-            None => paid > Amount::ZERO,
-            Some(least) => {
-                let whole = u128::from(100 * PERCENT);
-                paid > Amount::ZERO
-                    && u128::from(paid.to_sat()) * whole
-                        >= u128::from(total.to_sat()) * u128::from(least)
-            }
-        };
-        if enough {
+        let part_of = |amount: Amount, part: u64| u128::from(amount.to_sat()) * u128::from(part);
+        let least = part_of(total, self.least.unwrap_or_default());
+        if paid > Amount::ZERO && part_of(paid, 100 * PERCENT) >= least {
             return Ok(());
         }
         Err(PayoutError::Unpaid {

@@ -249,4 +249,47 @@ mod tests {
         assert_eq!(watch.book(LOOK / 2.0, 2), None);
         assert_eq!((watch.waiting, watch.expected, watch.found), ((0.0, 0), LOOK, 3));
     }
+    #[test]
+    fn a_device_that_rests_half_of_the_time_gets_half_as_much() {
+        let (busy, resting) = (DeviceId(0), DeviceId(1));
+        let mut roster = Roster::default();
+        for device in [busy, resting] {
+            roster.join(device, Width::ONE);
+            roster.observe(device, 8000, Duration::from_secs(1), 0);
+            roster.observe(device, 8000, Duration::from_secs(1), 0);
+        }
+        let wants = |roster: &Roster, holds, free| {
+            [busy, resting].map(|device| roster.wants(device, holds, free).map(|(_, want)| want))
+        };
+        assert_eq!(wants(&roster, 0, 1 << 32), [Some(4000), Some(4000)]);
+        roster.allow(resting, Some(Duty::of(0.5)));
+        assert_eq!(wants(&roster, 0, 1 << 32), [Some(4000), Some(2000)]);
+        // Half of a stock is enough.
+        assert_eq!(wants(&roster, 1000, 1 << 32), [Some(3000), Some(1000)]);
+        assert_eq!(wants(&roster, 1001, 1 << 32), [Some(2999), None]);
+        // At the end of a job each gets its part of what is left, unless that is next to nothing.
+        assert_eq!(wants(&roster, 0, 3000), [Some(2000), Some(1000)]);
+        assert_eq!(wants(&roster, 0, 30), [Some(250), Some(125)]);
+        roster.allow(resting, None);
+        assert_eq!(wants(&roster, 0, 3000), [Some(3000), None]);
+    }
+
+    #[test]
+    fn an_account_goes_on_when_its_device_comes_back() {
+        let device = DeviceId(4);
+        let mut roster = Roster::default();
+        assert!(!roster.join(device, Width::ONE), "it was not there before");
+        roster.observe(device, 8000, Duration::from_secs(1), 2);
+        roster.book(device, 5, None);
+        assert_eq!((roster.fault(device), roster.fault(device)), (1, 2));
+        assert!(roster.leave(device) && !roster.leave(device));
+        assert_eq!(roster.faults(device), 2, "also of one who left");
+        assert!(roster.join(device, Width::ONE));
+        roster.observe(device, 8000, Duration::from_secs(2), 3);
+        roster.book(device, 7, None);
+        assert_eq!(roster.fault(device), 1, "since it joined");
+        let account = roster.accounts()[&device];
+        assert_eq!((account.wrong, account.candidates, account.faults), (5, 12, 3));
+        assert_eq!((account.busy, account.scanned), (Duration::from_secs(3), 0));
+    }
 }

@@ -77,6 +77,8 @@ mod sharing {
         assert!(report.complete);
         assert_eq!((report.tally.assigned, report.tally.scanned), (1 << 32, 1 << 32));
         assert!(report.tally.given_back.is_empty());
+        assert_eq!(report.rescanned(), 0);
+        assert_eq!(report.hashes_per_second(), crate::work::rate(1 << 32, report.elapsed));
         let [(_, share)] = world.story.shares[..] else { panic!("{:?}", world.story.shares) };
         assert_eq!(Ok(share.hash), block.hash());
         assert_eq!((share.header.nonce, block_hash(&share.header)), (answer.nonce, share.hash));

@@ -193,8 +193,8 @@ impl Pipes {
     #[must_use]
     pub fn cycles(self) -> f64 {
         let Self { logic, adds, multiply_adds } = self;
-        let even = (logic + adds) / (adds + multiply_adds);
-        let moved = if even < 1.0 { even } else { 1.0 }; // all where nothing is added
+        // All are moved where nothing is added: the least of no number and 1 is 1.
+        let moved = ((logic + adds) / (adds + multiply_adds)).min(1.0);
         2.0 * (logic + adds * (1.0 - moved))
     }
 }

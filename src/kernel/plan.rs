@@ -250,6 +250,7 @@ fn sum_formula(recorded: &[Recorded], terms: &[Id], constant: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recorder::Binding;
     use super::*;
 
     #[test]
@@ -259,5 +260,25 @@ mod tests {
         assert_eq!(plan.slots(), 11);
         assert_eq!(plan.fill(&job)[..12], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0]);
         assert_eq!(plan.formulas()[8], "w0");
+    }
+
+    #[test]
+    fn a_sum_has_one_slot_however_it_is_asked_for() {
+        let recorded = |operation| Recorded { operation, binding: Binding::Job, name: None };
+        let recorded = [
+            recorded(Operation::Input(Input::Midstate(0))),
+            recorded(Operation::Input(Input::Tail(2))),
+            recorded(Operation::Sum { terms: vec![0, 1], constant: 7 }),
+        ];
+        let mut planner = Planner::default();
+        assert_eq!(planner.slot(&recorded, 2), 0);
+        assert_eq!(planner.sum_slot(&recorded, vec![0, 1], 7), 0);
+        assert_eq!(planner.slot(&recorded, 0), 1);
+        assert_eq!(planner.sum_slot(&recorded, vec![0], 0), 1);
+        assert_eq!(planner.sum_slot(&recorded, vec![0], 1), 2);
+        let plan = planner.finish(&recorded);
+        assert_eq!(plan.formulas(), ["m0 + w2 + 0x00000007", "m0", "m0 + 0x00000001"]);
+        let job = JobWords { midstate: [u32::MAX; 8], tail: [0, 0, 3] };
+        assert_eq!(plan.fill(&job)[..4], [9, u32::MAX, 0, 0]);
     }
 }

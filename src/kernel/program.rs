@@ -626,4 +626,51 @@ mod tests {
         let k60 = crate::kernel::sha256d::K[60];
         assert_eq!(program.word7_constant.wrapping_neg().wrapping_add(k60), 0xa41f_32e7);
     }
+
+    #[test]
+    fn a_hash_has_its_part_of_what_headers_share() {
+        let (hash, row) = (
+            Operations { adds: 10, ..Operations::default() },
+            Operations { adds: 6, ..Operations::default() },
+        );
+        let cost = Cost { hash, row, headers: 4, job_words: 0, lane_words: 0, row_words: 0 };
+        assert_eq!(cost.per_hash(|of| of.adds).to_bits(), 11.5_f64.to_bits());
+    }
+
+    #[test]
+    fn additions_are_counted_where_they_are_done() {
+        // Two words of each time, by which the letters of a sum name them; a small letter is the second.
+        let times = [Binding::Job, Binding::Row, Binding::Lane, Binding::Hash];
+        let word =
+            |binding| Recorded { operation: Operation::Input(Input::Nonce), binding, name: None };
+        let recorded: Vec<Recorded> =
+            times.into_iter().flat_map(|time| [word(time), word(time)]).collect();
+        let count = |binding, terms: &str, constant| {
+            let terms = terms.chars().map(|letter| "JjRrLlHh".find(letter).unwrap()).collect();
+            additions(&recorded, binding, &Operation::Sum { terms, constant })
+        };
+        for (terms, constant, expected) in [
+            ("Hh", 0, (1, 0)),
+            ("Hh", 9, (2, 0)),
+            ("HJj", 0, (1, 0)),
+            ("HJj", 9, (1, 0)),
+            ("HR", 0, (1, 0)),
+            ("HRr", 0, (1, 1)),
+            // The row takes what is the job's,
+            ("HR", 9, (1, 1)),
+            ("HRJj", 9, (1, 1)),
+            ("HRrJ", 0, (1, 2)),
+            // and where there is a version, the host.
+            ("HRJL", 9, (2, 0)),
+            ("HLl", 0, (1, 0)),
+            ("HLlJj", 9, (1, 0)),
+            ("HhRrLlJj", 9, (3, 1)),
+        ] {
+            assert_eq!(count(Binding::Hash, terms, constant), expected, "{terms} + {constant}");
+        }
+        assert_eq!(count(Binding::Row, "RrJ", 0), (0, 2));
+        assert_eq!(count(Binding::Lane, "LlJ", 9), (0, 0));
+        assert_eq!(count(Binding::Job, "Jj", 9), (0, 0));
+        assert_eq!(additions(&recorded, Binding::Hash, &recorded[0].operation), (0, 0));
+    }
 }

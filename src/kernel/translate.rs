@@ -211,6 +211,7 @@ mod tests {
             Ok(Translated::Text(text)) => text,
             other => panic!("{other:?}"),
         };
+        assert!(text(Target::Msl).starts_with("// language: metal2.4\n"));
         assert!(text(Target::Msl).contains("kernel void scan"));
         assert!(text(Target::Msl).contains("[[buffer(1)]]"));
         assert!(text(Target::Hlsl).contains("[numthreads(64, 1, 1)]"));
@@ -219,25 +220,31 @@ mod tests {
             assert!(!text(language).contains("loop_bound"), "loops are not counted");
         }
         match translate(&wgsl, Target::Spirv) {
-            Ok(Translated::Binary(bytes)) => assert_eq!(bytes[..4], 0x0723_0203_u32.to_le_bytes()),
+            Ok(Translated::Binary(bytes)) => {
+                let magic_and_version = [0x0723_0203_u32, 0x0001_0300];
+                assert_eq!(bytes[..8], magic_and_version.map(u32::to_le_bytes).concat());
+            }
             other => panic!("{other:?}"),
         }
     }
 
     /// As wgpu is asked to compile what was proved: nothing is added to a kernel that nothing needs.
     #[test]
-    fn memory_is_not_cleared_and_divisors_are_not_checked() {
+    fn memory_is_not_cleared_and_neither_divisors_nor_loops_are_checked() {
         let wgsl = "struct Words { len: u32, list: array<u32> }\n\
              @group(0) @binding(0) var<storage, read_write> words: Words;\n\
              var<workgroup> mine: u32;\n\
              @compute @workgroup_size(64) fn scan() {\n\
                  mine = words.len;\n\
+                 for (var at = 0u; at < words.len; at++) { mine ^= words.list[at]; }\n\
                  words.list[mine] = words.list[mine / words.list[7]];\n\
              }";
         for target in [Target::Msl, Target::Hlsl] {
             let Ok(Translated::Text(text)) = translate(wgsl, target) else { panic!("{target:?}") };
-            assert!(!text.contains("__local_invocation_id"), "clears memory: {text}");
+            let waits = text.to_lowercase().contains("barrier");
+            assert!(!waits, "clears memory and waits for it: {text}");
             assert!(!text.contains("min("), "checks bounds: {text}");
+            assert!(!text.contains("loop_bound"), "counts loops: {text}");
         }
         let Ok(Translated::Binary(bytes)) = translate(wgsl, Target::Spirv) else { panic!() };
         let words: Vec<u32> =
@@ -248,8 +255,31 @@ mod tests {
             at += words[at] as usize >> 16;
         }
         let count = |opcode| opcodes.iter().filter(|found| **found == opcode).count();
-        // OpFunction, OpUDiv, OpControlBarrier, OpArrayLength.
-        assert_eq!([54, 134, 224, 68].map(count), [1, 1, 0, 0]);
+        // OpFunction, OpUDiv, OpLoopMerge; OpControlBarrier, OpArrayLength, OpAll.
+        assert_eq!([54, 134, 246].map(count), [1, 1, 1]);
+        assert_eq!([224, 68, 155].map(count), [0, 0, 0]);
+    }
+
+    #[test]
+    fn the_buffers_of_group_0_are_those_of_a_kernel() {
+        let wgsl = "@group(0) @binding(3) var<uniform> job: vec4u;\n\
+             @group(0) @binding(1) var<storage, read_write> hits: array<u32>;\n\
+             @group(1) @binding(0) var<storage, read> elsewhere: array<u32>;\n\
+             @group(0) @binding(2) var picture: texture_2d<f32>;\n\
+             var<workgroup> unbound: u32;\n\
+             @compute @workgroup_size(1) fn scan() { hits[0] = job.x; }";
+        let buffers = [(3, Buffer::Uniform), (1, Buffer::Storage)];
+        let expected = buffers.map(|(number, buffer)| Binding { number, buffer });
+        assert_eq!(bindings(wgsl).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_no_buffer_is_bound_for_is_not_written() {
+        let wgsl = "@group(0) @binding(0) var<storage, read_write> hits: array<u32>;\n\
+             @group(0) @binding(1) var picture: texture_2d<f32>;\n\
+             @compute @workgroup_size(1) fn scan() { hits[0] = textureDimensions(picture).x; }";
+        let error = translate(wgsl, Target::Msl).unwrap_err();
+        assert!(matches!(error, TranslateError::Write { language: "MSL", .. }), "{error:?}");
     }
 
     #[test]

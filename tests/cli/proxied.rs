@@ -131,5 +131,7 @@ fn a_run_that_slept_connects_anew_and_its_devices_prove_themselves() {
     }
     let judged = pool.judged();
     let count = |key: &str| usize::try_from(summary[key].as_u64().unwrap()).unwrap();
-    assert_eq!(count("accepted") + count("stale") + count("duplicate"), judged, "{summary}");
+    // A share of a job that ended with its connection is stale, whether the pool had judged it or not.
+    assert!(count("accepted") <= judged, "{summary}, but the pool judged {judged}");
+    assert!(count("accepted") + count("stale") + count("duplicate") >= judged, "{summary}");
 }

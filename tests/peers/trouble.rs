@@ -23,7 +23,7 @@ fn a_node_may_restart_while_adit_mines_for_it() {
     let (url, cookie, address) = (node.url(), node.cookie(), payout.to_string());
     let arguments = ["--source", &url, "--cookie-file", cookie.to_str().unwrap()];
     let pay = ["--payout-address", &address, "--coinbase-tag", TAG];
-    let more = ["--device", "cpu", "--blocks", "300"];
+    let more = ["--device", "cpu", "--blocks", "120"];
     let mut miner = Miner::start(&[&arguments[..], &pay, &more].concat(), None);
 
     miner.process().wait_until("the tenth block", || node.rpc.height() >= 10);

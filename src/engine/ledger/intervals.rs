@@ -123,3 +123,32 @@ impl Intervals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audit_finds_gaps_overlaps_and_wrong_ends() {
+        let nonces = Nonces::ALL.split_at(100).0;
+        let audit = |intervals: &[(u64, u64, State)]| {
+            let by_start = intervals.iter().map(|(start, end, state)| (*start, (*end, *state)));
+            Intervals { by_start: by_start.collect() }.audit(nonces)
+        };
+        let (free, held) = (State::Free { returned: true }, State::Held(DeviceId(3)));
+        let whole =
+            [(0, 10, State::Scanned), (10, 13, held), (13, 90, free), (90, 100, State::Scanned)];
+        assert_eq!(audit(&whole), Ok((20, 3)));
+        for (what, intervals) in [
+            ("a gap", &[(0, 10, held), (11, 100, free)][..]),
+            ("an overlap", &[(0, 10, held), (9, 100, free)]),
+            ("too late a start", &[(1, 100, free)]),
+            ("too early an end", &[(0, 99, free)]),
+            ("too late an end", &[(0, 101, free)]),
+            ("an empty interval", &[(0, 100, free), (100, 100, held)]),
+            ("nothing", &[]),
+        ] {
+            assert!(audit(intervals).is_err(), "{what}");
+        }
+    }
+}

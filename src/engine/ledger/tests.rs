@@ -179,6 +179,27 @@ fn a_band_of_many_intervals_is_not_copied_beyond_the_bound() {
     ledger.audit().unwrap();
 }
 
+#[test]
+fn nor_is_it_for_the_headers_before_a_whole_roll() {
+    let pairs = LEDGER_INTERVALS as u64 / 4 + 1;
+    let mut ledger = Ledger::new(region((7, 16), (0, pairs * 2)), 8);
+    for headers in [(8, 16), (7, 8)] {
+        let whole = region(headers, (0, pairs * 2));
+        assert_eq!(ledger.take(A, width(8, 8), u64::MAX), Some(whole));
+    }
+    for pair in 0..pairs {
+        let back = region((7, 16), (pair * 2, pair * 2 + 1));
+        ledger.give_back(A, back, Reason::Partial).unwrap();
+    }
+    assert_eq!(ledger.bands.len(), 1);
+    assert_eq!(ledger.take(B, width(8, 8), 8), None, "a copy for header 7 does not fit");
+    for odd in [1, 3] {
+        ledger.give_back(A, region((7, 16), (odd, odd + 1)), Reason::Partial).unwrap();
+    }
+    assert_eq!(ledger.take(B, width(8, 8), 8), Some(region((8, 16), (0, 1))), "now it does");
+    ledger.audit().unwrap();
+}
+
 /// What each hash went through, kept the naive way.
 struct Naive {
     space: Region,
