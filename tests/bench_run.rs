@@ -4,11 +4,12 @@
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use adit::bench::compare::{Comparison, Verdict};
 use adit::bench::record::{KernelFacts, Subject};
-use adit::bench::run::{Amount, Entrant, Plan, run};
+use adit::bench::run::{Amount, Entrant, Plan, Turn, run};
 use adit::bench::workload::Workload;
 use adit::device::Device;
 use adit::device::cpu::Cpu;
@@ -112,6 +113,35 @@ fn a_device_that_breaks_drops_out_and_the_others_go_on() {
         measure(&plan(Duration::from_secs(1), 3), vec![refused, noisy(RATE, 1, 0.1, 0.0)]);
     assert_eq!(subjects[0].error.as_deref(), Some("no such luck"));
     assert!(subjects[0].estimate.is_none() && subjects[1].estimate.is_some());
+}
+
+#[test]
+fn a_kernel_proves_itself_once_on_each_device_whatever_its_batches() {
+    let turns: Mutex<Vec<(&str, Turn)>> = Mutex::default();
+    let noting = |name: &'static str, is_broken: bool| {
+        let (turns, entrant) = (&turns, noisy(RATE, 1, 0.1, 0.0));
+        let kernel = KernelFacts { name: name.to_owned(), ..entrant.kernel };
+        let mut open = entrant.open;
+        let open = move |turn| {
+            turns.lock().unwrap().push((name, turn));
+            if is_broken { Err("no such luck".to_owned()) } else { open(turn) }
+        };
+        Entrant { kernel, open: Box::new(open), ..entrant }
+    };
+    let entrants =
+        vec![noting("a", true), noting("a", false), noting("b", false), noting("a", false)];
+    run(&plan(Duration::from_secs(1), 2), entrants, &|| false, &mut |_| {});
+    let (first, later) = (Turn::First, Turn::Later);
+    let expected = [
+        ("a", first), // refused, so it proved nothing
+        ("a", first),
+        ("b", first),
+        ("a", later),
+        ("a", later),
+        ("b", later),
+        ("a", later),
+    ];
+    assert_eq!(*turns.lock().unwrap(), expected);
 }
 
 #[test]

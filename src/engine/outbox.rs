@@ -235,6 +235,22 @@ mod tests {
     }
 
     #[test]
+    fn the_difficulty_of_a_share_is_booked_with_its_verdict() {
+        let (mut outbox, now) = (Outbox::default(), Instant::now());
+        for (number, verdict) in
+            (0..).zip([Verdict::Accepted, Verdict::Rejected, Verdict::Stale, Verdict::Expired])
+        {
+            let difficulty = f64::from(1 << number);
+            let (ticket, _) = outbox.found(&share(0, number), difficulty, false, now).unwrap();
+            outbox.close(SourceId(0), ticket, verdict);
+        }
+        let counts = outbox.counts(SourceId(0));
+        let booked =
+            [counts.accepted_difficulty, counts.rejected_difficulty, counts.stale_difficulty];
+        assert_eq!(booked.map(f64::to_bits), [1.0_f64, 2.0, 4.0].map(f64::to_bits));
+    }
+
+    #[test]
     fn a_flood_is_withheld_and_counted_but_the_first_block_of_a_job_is_not() {
         let (mut outbox, now) = (Outbox::default(), Instant::now());
         for number in 0..SHARES_PER_SECOND * 2 {

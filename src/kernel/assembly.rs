@@ -200,6 +200,16 @@ BB9:
     }
 
     #[test]
+    fn loops_one_after_the_other_lie_in_none() {
+        let text = "BB1:\n\ts_cbranch_scc0 BB1\nBB2:\n\tv_mov_b32 v0, 1\n\ts_branch BB2\n";
+        let found: Vec<(String, usize, usize)> = loops(text)
+            .into_iter()
+            .map(|body| (body.label, body.depth, body.instructions))
+            .collect();
+        assert_eq!(found, [("BB1".to_owned(), 0, 1), ("BB2".to_owned(), 0, 2)]);
+    }
+
+    #[test]
     fn a_dual_instruction_is_one_of_two_operations() {
         // navi31 in wave32.
         let text = "BB3:\n\

@@ -386,3 +386,21 @@ fn name(step: &Step, index: usize) -> String {
         None => format!("x{index}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::recorder::{Binding, Bindings};
+    use crate::kernel::variant::Round;
+
+    #[test]
+    fn a_row_has_room_for_its_words_and_one_more() {
+        let bindings = Bindings { midstate: Binding::Lane, nonce: Binding::Row };
+        let mut program = Program::new(bindings, Round::Whole);
+        for (words, vectors) in [(5, 2), (4, 2), (3, 1), (0, 1)] {
+            program.row_words.truncate(words);
+            assert_eq!(program.row_words.len(), words);
+            assert_eq!(row_vectors(&program), vectors, "{words}");
+        }
+    }
+}

@@ -255,9 +255,9 @@ mod tests {
             at += words[at] as usize >> 16;
         }
         let count = |opcode| opcodes.iter().filter(|found| **found == opcode).count();
-        // OpFunction, OpUDiv, OpLoopMerge; OpControlBarrier, OpArrayLength, OpAll.
+        // OpFunction, OpUDiv, OpLoopMerge; OpControlBarrier, OpArrayLength, OpAll, OpName.
         assert_eq!([54, 134, 246].map(count), [1, 1, 1]);
-        assert_eq!([224, 68, 155].map(count), [0, 0, 0]);
+        assert_eq!([224, 68, 155, 5].map(count), [0, 0, 0, 0]);
     }
 
     #[test]

@@ -170,4 +170,12 @@ mod tests {
             assert_eq!(filter.bits(), (255 - shift).min(32));
         }
     }
+
+    #[test]
+    fn the_hits_of_the_largest_batch_fill_a_quarter_of_a_report_on_average() {
+        for bits in [0, 1, 8, 32] {
+            let filter = Filter::new(bits);
+            assert_eq!(filter.batch_cap() >> filter.bits() << 2, HITS_PER_BATCH as u64, "{bits}");
+        }
+    }
 }

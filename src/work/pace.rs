@@ -124,5 +124,6 @@ mod tests {
             assert!(error.contains("such as 25%"), "{text}: {error}");
         }
         assert_eq!((Duty::of(0.0), Duty::of(7.0)), (Duty::LEAST, Duty::FULL));
+        assert!(Duty::FULL.is_full() && !Duty::of(0.99).is_full());
     }
 }

@@ -100,6 +100,13 @@ fn halvings_are_where_each_chain_has_them() {
 }
 
 #[test]
+fn time_changes_the_target_where_easy_blocks_are_allowed() {
+    let by_time: Vec<Chain> =
+        CHAINS.into_iter().filter(|chain| chain.time_changes_target()).collect();
+    assert_eq!(by_time, [Chain::Testnet3, Chain::Testnet4, Chain::Regtest]);
+}
+
+#[test]
 fn addresses_of_every_type_pay_their_script_on_their_chains_and_on_no_other() {
     for (text, script, chains) in ADDRESSES {
         for chain in CHAINS {

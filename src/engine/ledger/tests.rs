@@ -142,6 +142,35 @@ fn nobody_gets_headers_of_two_rolls() {
 }
 
 #[test]
+fn an_audit_finds_what_does_not_add_up() {
+    type Spoil = fn(&mut Ledger);
+
+    let mut ledger = Ledger::new(region((0, 8), (0, 10)), 8);
+    ledger.take(A, width(4, 4), 20).unwrap();
+    ledger.scanned(A, region((0, 2), (0, 5))).unwrap();
+    let spoilt = |spoil: Spoil| {
+        let mut ledger = ledger.clone();
+        spoil(&mut ledger);
+        ledger.audit()
+    };
+    assert_eq!(spoilt(|_| ()), Ok(()));
+    let ways: [(&str, Spoil); 6] = [
+        ("booked as", |ledger| ledger.tally.scanned += 1),
+        ("booked as", |ledger| ledger.tally.held -= 1),
+        ("does not begin at 0", |ledger| drop(ledger.bands.remove(&0))),
+        ("the bands end at 4", |ledger| drop(ledger.bands.remove(&4))),
+        ("is as the one before it", |ledger| ledger.cut(6)),
+        ("band 4..8: ", |ledger| {
+            ledger.bands.get_mut(&4).unwrap().intervals = Intervals::new(span(0, 9));
+        }),
+    ];
+    for (why, spoil) in ways {
+        let found = spoilt(spoil).unwrap_err();
+        assert!(found.contains(why), "{found}");
+    }
+}
+
+#[test]
 fn a_shattered_job_is_not_cut_further() {
     let pairs = LEDGER_INTERVALS as u64 / 2;
     let mut ledger = flat(0, pairs * 4);

@@ -327,3 +327,26 @@ fn a_job_waits_for_a_device_that_comes_back_and_its_account_goes_on() {
     let outputs = table.tell(Input::Returns(A, false));
     assert!(matches!(&outputs[..], [Output::Finished(report)] if !report.complete), "{outputs:?}");
 }
+
+#[test]
+fn what_is_given_back_is_booked_with_its_reason() {
+    let (job, _) = easy_job(1);
+    let mut table = Table::new(job);
+    let (first, rest) = table.first(A, 600).nonces.split_at(100);
+    let (second, third) = rest.split_at(200);
+    let give = |nonces| {
+        let region = Region::first_header(nonces);
+        Input::GaveBack { device: A, job: JobId::only(1), region }
+    };
+    table.tell(give(first));
+    table.tell(Input::Allow(A, None));
+    table.tell(give(second));
+    assert_eq!(
+        table.account().0.given_back,
+        BTreeMap::from([(Reason::Ended, 100), (Reason::Paused, 200)])
+    );
+    // A paused device has nothing to do with the end of its job.
+    table.tell(Input::End(JobId::only(1)));
+    table.tell(give(third));
+    assert_eq!(table.account().0.given_back[&Reason::Ended], 400);
+}

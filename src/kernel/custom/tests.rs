@@ -49,6 +49,14 @@ fn the_checksum_is_that_of_the_text() {
 }
 
 #[test]
+fn the_text_that_runs_is_the_users_without_a_byte_order_mark() {
+    for mark in ["", "\u{feff}"] {
+        let kernel = Kernel::custom("mine.wgsl", &(mark.to_owned() + &with(""))).unwrap();
+        assert_eq!(kernel.wgsl, with(""));
+    }
+}
+
+#[test]
 fn what_adit_prints_is_taken_as_it_is() {
     let job = JobWords { midstate: [1, 2, 3, 4, 5, 6, 7, 8], tail: [9, 10, 11] };
     for variant in printed() {
@@ -233,6 +241,8 @@ fn depth_is_bounded_before_anything_recurses() {
         assert_refused(&text, &["of the kernel goes beyond"]);
     }
     assert_refused(&in_function(&format!("\n\nlet x = {}", repeat("("))), &["line 5", "`let`"]);
+    let branches = format!("\n\nif true {{}} {}", repeat("else if true {}"));
+    assert_refused(&in_function(&branches), &["line 5", "`switch`"]);
     assert_refused(&format!("/*\n*/\n{}", in_function(&repeat("("))), &["line 5"]);
 
     let comments = format!("//{}\n/*{}{}*/", repeat("("), repeat("/*"), repeat("*/"));

@@ -139,3 +139,22 @@ fn power_above_the_limit_costs_time_in_proportion() {
     let mean = 110.0 + 20.0 * 2.0 / POWER_TIME;
     assert!(thermostat.power_w.is_some_and(|power| (power - mean).abs() < 1e-12));
 }
+
+#[test]
+fn what_was_taken_comes_back_by_and_by() {
+    let start = Instant::now();
+    let mut thermostat = Thermostat::new(hot(70.0));
+    let mut part = |celsius, second| {
+        let sensed = Sensed { temperature_c: Some(celsius), power_w: None };
+        thermostat.read(sensed, start + Duration::from_secs(second));
+        thermostat.duty(Duty::FULL).part()
+    };
+    part(68.0, 0);
+    let held = part(72.0, 1);
+    let expected = 1.0 - AT_ONCE * 4.0 - PER_SECOND * 3.0;
+    assert!((held - expected).abs() < 1e-9, "{held}");
+    for (second, back) in [(2, 1.0), (5, 4.0), (6, 5.0)] {
+        let part = part(50.0, second);
+        assert!((part - held - BACK_PER_SECOND * back).abs() < 1e-9, "{part} after {back} s");
+    }
+}
