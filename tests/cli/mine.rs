@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
+#[cfg(target_os = "linux")]
+use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use adit::chain::KNOWN_BLOCKS;
@@ -257,22 +259,45 @@ fn who_is_insecure_is_shown() {
 fn a_run_on_the_cpu_loads_no_driver_and_stays_below_50_mib() {
     let mut run = Run::start(&["--json", "--for", "5m"]);
     run.until("found");
-    let about =
-        |what: &str| fs::read_to_string(format!("/proc/{}/{what}", run.child.id())).unwrap();
-    let maps = about("maps").to_lowercase();
+    let maps = run.about("maps").to_lowercase();
     let mapped = maps.lines().filter_map(|line| line.rsplit('/').next());
     for library in mapped {
         let graphics = ["vulkan", "llvm", "mesa", "lvp", "nvidia", "libdrm", "libegl", "wayland"];
         assert!(!graphics.iter().any(|part| library.contains(part)), "{library} is mapped");
     }
-    let status = about("status");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    let peak = run.peak();
     assert!(peak < 50 << 10, "{peak} KiB");
     println!("peak memory {peak} KiB");
     signal(&run.child, "INT");
     run.until("summary");
     assert_eq!(run.child.wait().unwrap().code(), Some(130));
+}
+
+/// What a pool sends is kept up to the bounds of a message.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_line_of_a_pool_makes_a_run_grow_by_4_mib() {
+    let nested = [b"{\"id\":1,\"result\":".to_vec(), vec![b'['; 1_000_000], b"\n".to_vec()];
+    for (line, told) in [
+        (vec![b'{'; 64 << 20], "a line of more than 1048576 bytes"),
+        (nested.concat(), "more than 16 brackets"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let source = format!("stratum+tcp://w@{}", listener.local_addr().unwrap());
+        let mut run = Run::of(&["mine", "--device", "cpu", "--json", "--source", &source]);
+        run.until("device");
+        let (mut pool, _) = listener.accept().unwrap();
+        assert!(pool.read(&mut [0; 4096]).unwrap() > 0, "it subscribes");
+        let before = run.peak();
+        // Of what is too long nobody reads the rest.
+        let _ = pool.write_all(&line);
+        while !run.next(told).to_string().contains(told) {}
+        let grown = run.peak() - before;
+        assert!(grown < 4 << 10, "{grown} KiB: {told}");
+        println!("{told}: grown by {grown} KiB");
+        signal(&run.child, "INT");
+        run.until("summary");
+    }
 }
 
 /// A run whose events are read as they come. Without a reader it ends.
@@ -294,6 +319,20 @@ impl Run {
     pub(crate) fn spawned(mut child: Child) -> Self {
         let events = BufReader::new(child.stdout.take().unwrap());
         Self { child, events }
+    }
+
+    /// What Linux tells of the process.
+    #[cfg(target_os = "linux")]
+    fn about(&self, what: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{what}", self.child.id())).unwrap()
+    }
+
+    /// The most memory that it had so far, in KiB.
+    #[cfg(target_os = "linux")]
+    fn peak(&self) -> u64 {
+        let status = self.about("status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// The next event of a kind.

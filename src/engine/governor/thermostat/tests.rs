@@ -158,3 +158,16 @@ fn what_was_taken_comes_back_by_and_by() {
         assert!((part - held - BACK_PER_SECOND * back).abs() < 1e-9, "{part} after {back} s");
     }
 }
+
+#[test]
+fn a_device_that_takes_too_much_whatever_it_does_is_paused() {
+    for (power_w, paused) in [(300.0, Some(Reason::Power)), (100.0, None)] {
+        let limits = Limits { temperature_c: None, power_w: Some(100.0) };
+        let (mut thermostat, begun) = (Thermostat::new(limits), Instant::now());
+        for second in 0..40 {
+            let sensed = Sensed { temperature_c: None, power_w: Some(power_w) };
+            thermostat.read(sensed, begun + Duration::from_secs(second));
+        }
+        assert_eq!(thermostat.paused(), paused, "at {power_w} W");
+    }
+}
