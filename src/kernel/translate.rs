@@ -236,6 +236,9 @@ mod tests {
              var<workgroup> mine: u32;\n\
              @compute @workgroup_size(64) fn scan() {\n\
                  mine = words.len;\n\
+                 var four: array<u32, 4>;\n\
+                 four[words.len] = mine;\n\
+                 mine = four[words.list[1]];\n\
                  for (var at = 0u; at < words.len; at++) { mine ^= words.list[at]; }\n\
                  words.list[mine] = words.list[mine / words.list[7]];\n\
              }";
