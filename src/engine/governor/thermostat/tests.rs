@@ -150,10 +150,10 @@ fn what_was_taken_comes_back_by_and_by() {
         thermostat.duty(Duty::FULL).part()
     };
     part(68.0, 0);
-    let held = part(72.0, 1);
-    let expected = 1.0 - AT_ONCE * 4.0 - PER_SECOND * 3.0;
+    let held = part(72.0, 2);
+    let expected = 1.0 - AT_ONCE * 4.0 - PER_SECOND * 3.0 * 2.0;
     assert!((held - expected).abs() < 1e-9, "{held}");
-    for (second, back) in [(2, 1.0), (5, 4.0), (6, 5.0)] {
+    for (second, back) in [(3, 1.0), (6, 4.0), (7, 5.0)] {
         let part = part(50.0, second);
         assert!((part - held - BACK_PER_SECOND * back).abs() < 1e-9, "{part} after {back} s");
     }
