@@ -392,8 +392,8 @@ impl<'o> Seat<'o> {
 
     /// Whether it is open, and so its device has tested the kernel of the other.
     fn has_proved(&self, other: &Self) -> bool {
-        let same_device = self.entrant.device == other.entrant.device;
-        self.meter.is_some() && same_device && self.entrant.kernel == other.entrant.kernel
+        let is_same = self.watch == other.watch && self.entrant.kernel == other.entrant.kernel;
+        self.meter.is_some() && is_same
     }
 
     /// Closes the device and opens it anew.

@@ -72,9 +72,8 @@ fn a_saved_result_is_compared_with_and_reported() {
 fn a_stress_test_of_a_healthy_device_ends_well_and_a_drill_is_found() {
     // Longer where a busy core has no time for enough hits.
     let record = ["3s", "12s", "48s"]
-        .map(|time| ["bench", "--device", "cpu", "--stress", time, "--json"])
         .into_iter()
-        .map(|healthy| json(&done(&healthy)))
+        .map(|time| json(&done(&["bench", "--device", "cpu", "--stress", time, "--json"])))
         .find(|record| record["subjects"][0]["stress"]["easy"]["expected"].as_f64() > Some(200.0))
         .unwrap();
     assert_eq!(record["settings"]["stress"], true);
@@ -92,9 +91,9 @@ fn a_stress_test_of_a_healthy_device_ends_well_and_a_drill_is_found() {
         ("lost", "broke ", "The device BROKE"),
     ] {
         let output = ["5s", "15s", "45s", "135s"]
-            .map(|time| ["bench", "--device", "cpu", "--stress", time, "--drill", drill])
             .into_iter()
-            .map(|drilled| adit(&drilled).output().unwrap())
+            .map(|time| adit(&["bench", "--device", "cpu", "--stress", time, "--drill", drill]))
+            .map(|mut drilled| drilled.output().unwrap())
             .find(|output| output.status.code() != Some(0))
             .unwrap();
         assert_eq!(output.status.code(), Some(1), "{drill}: {output:?}");
